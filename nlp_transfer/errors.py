@@ -1,0 +1,47 @@
+"""The errors that a user can cause, and how they are worded.
+
+Every message says what was expected, what came, and what mends it. `exit_code` is what the command line returns:
+2 where the input or the configuration is wrong, 1 where the run itself failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TransferError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+    exit_code = 2
+
+
+class ConfigError(TransferError):
+    """A recipe's YAML, an override or a command-line option is wrong."""
+
+
+class DataError(TransferError):
+    """A file, a card or the rows in it are not what was declared."""
+
+
+class ModelError(TransferError):
+    """A model cannot be found, loaded or used for the task."""
+
+
+class RunError(TransferError):
+    """The run started and could not finish."""
+
+    exit_code = 1
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Word the nearest matches of a misspelt name, or all known names when none is near.
+
+    >>> did_you_mean("lable_column", ["label_column", "text_column"])
+    'did you mean label_column?'
+    """
+    names = sorted({str(option) for option in known})
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"known: {', '.join(names)}" if names else "none is known"

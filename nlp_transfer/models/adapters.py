@@ -1,0 +1,96 @@
+"""LoRA for encoders: which modules get an adapter, what is saved beside it, and merging back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel
+
+from nlp_transfer.errors import ModelError
+from nlp_transfer.models.loading import head_modules, save_json
+
+# All linear maps of attention and feed-forward, by model family; peft itself has no entry for half of these. A name
+# is a suffix of the module's path: "output.dense" is the attention's output and the feed-forward's.
+TARGET_MODULES: dict[str, list[str]] = {
+    **dict.fromkeys(
+        ("bert", "roberta", "xlm-roberta", "electra", "camembert", "ernie"),
+        ["query", "key", "value", "intermediate.dense", "output.dense"],
+    ),
+    "distilbert": ["q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"],
+    "deberta-v2": ["query_proj", "key_proj", "value_proj", "intermediate.dense", "output.dense"],
+    "deberta": ["in_proj", "intermediate.dense", "output.dense"],
+    "modernbert": ["Wqkv", "Wo", "Wi"],
+    "albert": ["query", "key", "value", "attention.dense", "ffn", "ffn_output"],
+    "mpnet": ["attn.q", "attn.k", "attn.v", "attn.o", "intermediate.dense", "output.dense"],
+}
+
+
+def target_modules(model: PreTrainedModel, chosen: str | Sequence[str]) -> str | list[str]:
+    """Return the modules that get an adapter.
+
+    Raises:
+        ModelError: `auto` was chosen for a family that is not in the map.
+    """
+    if chosen != "auto":
+        return chosen if isinstance(chosen, str) else list(chosen)
+    family = model.config.model_type
+    if family not in TARGET_MODULES:
+        raise ModelError(
+            f"no LoRA target modules are known for {family} (known: {', '.join(sorted(TARGET_MODULES))}); "
+            "name them in adaptation.target_modules, or set it to all-linear"
+        )
+    return TARGET_MODULES[family]
+
+
+def modules_to_save(model: PreTrainedModel, fresh: Sequence[str]) -> list[str]:
+    """Return the modules that train in full beside the adapter: the head, and whatever the checkpoint lacked.
+
+    A fresh module that is not saved is the commonest way to lose a model: right in memory, random after reloading
+    (peft issue 2171).
+    """
+    prefix = f"{model.base_model_prefix}."
+    lacked = {name.removeprefix(prefix).partition(".")[0] for name in fresh if name.startswith(prefix)}
+    return sorted({*head_modules(model), *lacked})
+
+
+def add_adapter(
+    model: PreTrainedModel, *, rank: int, alpha: int, targets: str | Sequence[str], fresh: Sequence[str], seed: int
+) -> PeftModel:
+    """Wrap a classifier so that only low-rank adapters, its head and its fresh modules train.
+
+    Args:
+        model: the classifier.
+        rank: of the two factors of each update.
+        alpha: the update's scale is alpha / rank (Hu et al. 2021, section 4.1).
+        targets: `auto`, `all-linear`, or module names.
+        fresh: weights that the checkpoint lacked, from `load_classifier`.
+        seed: starts the adapters.
+
+    Raises:
+        ModelError: no module has such a name.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=0.05, target_modules=target_modules(model, targets),
+        modules_to_save=modules_to_save(model, fresh), exclude_modules=sorted(head_modules(model)),
+    )  # fmt: skip
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise ModelError(f"LoRA cannot be added: {' '.join(str(error).split())}") from error
+
+
+def save_adapter(model: PeftModel, folder: Path, *, base: str, label_names: Sequence[str]) -> None:
+    """Write the adapter alone, with its base by name and its labels in `labels.json` (peft stores none)."""
+    model.peft_config["default"].base_model_name_or_path = base
+    model.save_pretrained(str(folder))
+    save_json(folder / "labels.json", list(label_names))
+
+
+def merge(model: PeftModel) -> PreTrainedModel:
+    """Fold the adapters into the weights and return the plain classifier."""
+    return model.merge_and_unload(safe_merge=True)  # type: ignore[no-any-return]

@@ -1,0 +1,55 @@
+"""Batches for inference: about equal numbers of tokens, texts of like length together, little padding."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+from transformers import PreTrainedTokenizerBase
+
+# Padded tokens in a batch. On CPUs larger ones are no faster (they leave the cache); measured in benchmarks/predict.py.
+BATCH_TOKENS = 1024
+# Texts tokenised at a time: enough to sort well, few enough that memory does not grow with the input.
+CHUNK_TEXTS = 20_000
+
+
+def length_sorted_batches(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    max_length_tokens: int,
+    device: torch.device | str = "cpu",
+    batch_tokens: int | None = None,
+    label: str | None = None,
+) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
+    """Yield (row numbers, model inputs) over all texts, longest first within each chunk.
+
+    Args:
+        tokenizer: the model's.
+        texts: what to tokenise.
+        max_length_tokens: longer texts are cut.
+        device: where the inputs go.
+        batch_tokens: padded tokens a batch; None is `BATCH_TOKENS`, sixteen times that on an accelerator.
+        label: names a progress bar on stderr; None shows none.
+    """
+    limit = batch_tokens or BATCH_TOKENS * (1 if torch.device(device).type == "cpu" else 16)
+    bar = tqdm(total=len(texts), desc=label, unit="row", file=sys.stderr, disable=label is None)
+    with bar:
+        for start in range(0, len(texts), CHUNK_TEXTS):
+            chunk = list(texts[start : start + CHUNK_TEXTS])
+            encoded = tokenizer(chunk, truncation=True, max_length=max_length_tokens)
+            lengths = np.asarray([len(ids) for ids in encoded["input_ids"]])
+            order = np.argsort(-lengths, kind="stable")
+            first = 0
+            while first < len(order):
+                size = max(1, limit // max(1, int(lengths[order[first]])))
+                rows = order[first : first + size]
+                inputs = tokenizer.pad(
+                    {name: [values[row] for row in rows] for name, values in encoded.items()}, return_tensors="pt"
+                )
+                yield [start + int(row) for row in rows], {name: tensor.to(device) for name, tensor in inputs.items()}
+                first += size
+                bar.update(len(rows))

@@ -1,0 +1,203 @@
+"""Pretrained classifiers from the Hub, a folder or an installed package, with their labels in a known order.
+
+A head is reused only where its class names are the wanted ones in the wanted order; otherwise it starts anew, and
+the caller is told which weights did. Weights are read from safetensors alone, and no code of a model's is run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from nlp_transfer.data.sources import package_path
+from nlp_transfer.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedClassifier:
+    """A classifier, its tokenizer, and the names of the weights that start at random."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    fresh: list[str]
+
+
+def resolve_model(path: str) -> str:
+    """Turn `package://module/folder` into a folder; Hub ids and folders stay as they are.
+
+    Raises:
+        ModelError: a folder is named that is not there or holds no model.
+    """
+    if path.startswith("package://"):
+        path = str(package_path(path))
+    folder = Path(path).expanduser()
+    looks_local = path.startswith((".", "/", "~")) or folder.exists() or path.count("/") > 1
+    if not looks_local:
+        return path
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{path} is not a model folder: it has no config.json")
+    if not any(folder.glob("*.safetensors")):
+        other = "; its weights are in a pickle format, which is not read" if any(folder.glob("*.bin")) else ""
+        raise ModelError(f"{path} has no weights (*.safetensors){other}")
+    return str(folder)
+
+
+def model_labels(path: str, *, revision: str | None = None) -> list[str] | None:
+    """Return the class names of a model's head in its order, or None where it has none of its own.
+
+    Raises:
+        ModelError: the model cannot be found or read.
+    """
+    config = _load_config(path, revision)
+    architectures = config.architectures or []
+    if not any(name.endswith("ForSequenceClassification") for name in architectures):
+        return None
+    return own_label_names(config)
+
+
+def own_label_names(config: PreTrainedConfig) -> list[str] | None:
+    """Return the class names that a config declares, or None for the library's LABEL_0, LABEL_1, ..."""
+    names = [str(config.id2label[number]) for number in sorted(config.id2label)]
+    return None if all(name == f"LABEL_{number}" for number, name in enumerate(names)) else names
+
+
+def load_tokenizer(path: str, *, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Load a model's tokenizer.
+
+    Raises:
+        ModelError: it cannot be found or read.
+    """
+    with _as_model_error(path):
+        return AutoTokenizer.from_pretrained(resolve_model(path), revision=revision)
+
+
+def load_classifier(
+    path: str, *, label_names: Sequence[str], revision: str | None = None, pretrained: bool = True
+) -> LoadedClassifier:
+    """Load a sequence classifier whose outputs are `label_names` in this order, as float32.
+
+    Args:
+        path: Hub id, folder, or `package://module/folder`.
+        label_names: the classes, in the order of the head's outputs.
+        revision: Hub revision.
+        pretrained: False starts every weight at random (the `scratch` system).
+
+    Raises:
+        ModelError: the model cannot be found, read, or is no classifier.
+    """
+    config = _load_config(path, revision)
+    kept = own_label_names(config) == list(label_names)
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: number for number, name in enumerate(label_names)}
+    config.problem_type = "single_label_classification"
+    tokenizer = load_tokenizer(path, revision=revision)
+    with _as_model_error(path), _quiet():
+        if not pretrained:
+            model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+            return LoadedClassifier(model, tokenizer, [name for name, _ in model.named_parameters()])
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            resolve_model(path), revision=revision, config=config, dtype=torch.float32, use_safetensors=True,
+            ignore_mismatched_sizes=True, output_loading_info=True,
+        )  # fmt: skip
+    fresh = sorted(set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]})
+    if not kept and not fresh:
+        fresh = head_parameters(model)
+        logger.info("%s has a head for other labels; it starts anew for %s", path, ", ".join(label_names))
+        for module in head_modules(model).values():
+            module.apply(model._init_weights)
+    return LoadedClassifier(model, tokenizer, fresh)
+
+
+def base_model(model: PreTrainedModel) -> nn.Module:
+    """Return a classifier's encoder."""
+    return getattr(model, model.base_model_prefix)  # type: ignore[no-any-return]
+
+
+def head_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """Return the modules of a classifier that are not its encoder, by name, where they have weights."""
+    return {
+        name: module
+        for name, module in model.named_children()
+        if name != model.base_model_prefix and any(True for _ in module.parameters())
+    }
+
+
+def head_parameters(model: PreTrainedModel) -> list[str]:
+    """Return the names of the weights that are not the encoder's."""
+    prefix = f"{model.base_model_prefix}."
+    return [name for name, _ in model.named_parameters() if not name.startswith(prefix)]
+
+
+def freeze(model: PreTrainedModel, *, layers: int, embeddings: bool = True) -> None:
+    """Keep the embeddings and the first encoder layers as they are.
+
+    Raises:
+        ModelError: the encoder has fewer layers, or shares one layer's weights among all.
+    """
+    encoder = base_model(model)
+    if embeddings or layers:
+        for parameter in getattr(encoder, "embeddings", encoder.get_input_embeddings()).parameters():
+            parameter.requires_grad_(False)
+    if not layers:
+        return
+    stacks = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]
+    stack = max(stacks, key=len)
+    if len(stack) != model.config.num_hidden_layers or layers > len(stack):
+        raise ModelError(
+            f"freeze_layers is {layers} and {model.config.model_type} has {len(stack)} separate layer(s); lower it"
+        )
+    for parameter in stack[:layers].parameters():
+        parameter.requires_grad_(False)
+
+
+def _load_config(path: str, revision: str | None) -> PreTrainedConfig:
+    with _as_model_error(path):
+        return AutoConfig.from_pretrained(resolve_model(path), revision=revision)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's notes on fresh weights and its loading bar away; the caller says what matters."""
+    from transformers.utils import logging as library
+
+    level, bar = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library.set_verbosity(level)
+        if bar:
+            library.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _as_model_error(path: str) -> Iterator[None]:
+    """Turn what the library raises for a model that cannot be read into one message."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"the model {path} cannot be loaded ({reason}). Give a Hub id that exists (with the network there), "
+            "a folder that save_pretrained wrote, or package://module/folder"
+        ) from error
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Write a small JSON file beside a model."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,167 @@
+"""The run folder: one writer at a time, files written whole, finished stages remembered.
+
+Each stage leaves what it made in the folder and a line in `state.json`; the same command run again goes on after the
+last finished stage. Another configuration or other data in the same folder is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from nlp_transfer.errors import ConfigError, RunError
+
+REPORTED_PACKAGES = (
+    "nlp-transfer", "torch", "transformers", "peft", "accelerate", "datasets", "evaluate", "scikit-learn", "numpy",
+)  # fmt: skip
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder to fill, which takes the place of `path` when the body ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        part.chmod(0o755)
+        yield part
+        if path.exists():
+            shutil.rmtree(path)
+        part.replace(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+class RunFolder:
+    """A run's folder. Use as a context manager: it holds the folder's lock."""
+
+    def __init__(self, path: str | Path, *, resolved_config: str) -> None:
+        self.path = Path(path).expanduser()
+        self.resolved_config = resolved_config
+        self._lock: Any = None
+
+    def __enter__(self) -> RunFolder:
+        from filelock import FileLock, Timeout
+
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(self.path / ".lock")
+            self._lock.acquire(timeout=0)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ConfigError(f"output_dir {self.path} is a file; name a folder, or one that does not exist yet") from error
+        except Timeout as error:
+            raise RunError(f"another run is at work in {self.path}; wait for it or choose another output_dir") from error
+        except OSError as error:
+            raise ConfigError(f"output_dir {self.path} cannot be written: {error}") from error
+        try:
+            self._require_same_config()
+        except ConfigError:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def begin(self, environment: Mapping[str, Any]) -> None:
+        """Write what the run is made of: config.yaml and environment.json."""
+        if not (self.path / "config.yaml").exists():
+            write_text(self.path / "config.yaml", self.resolved_config)
+        write_json(self.path / "environment.json", environment)
+
+    def finished(self, stage: str, *, inputs: str) -> dict[str, Any] | None:
+        """Return what a finished stage noted, or None where it did not finish from these inputs."""
+        entry = self._state().get(stage)
+        return entry["notes"] if entry is not None and entry["inputs"] == inputs else None
+
+    def finish(self, stage: str, *, inputs: str, notes: Mapping[str, Any]) -> None:
+        """Remember that a stage finished, with what later stages need to know of it."""
+        write_json(self.path / "state.json", {**self._state(), stage: {"inputs": inputs, "notes": dict(notes)}})
+
+    def _state(self) -> dict[str, Any]:
+        path = self.path / "state.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def _require_same_config(self) -> None:
+        path = self.path / "config.yaml"
+        if not path.exists():
+            return
+        before = path.read_text(encoding="utf-8")
+        if before == self.resolved_config:
+            return
+        lines = difflib.unified_diff(before.splitlines(), self.resolved_config.splitlines(), "before", "now", n=0, lineterm="")
+        changes = "\n".join(f"  {line}" for line in lines if not line.startswith(("---", "+++", "@@")))
+        raise ConfigError(
+            f"{self.path} holds a run with another configuration (- there, + here):\n{changes}\n"
+            "choose another output_dir, or delete that folder"
+        )
+
+
+def environment(*, seeds: list[int], num_processes: int) -> dict[str, Any]:
+    """Describe versions, hardware, processes, seeds and the state of the code."""
+    import psutil
+    import torch
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "versions": versions(),
+        "python": platform.python_version(),
+        "hardware": {
+            "machine": platform.machine(), "processors": os.cpu_count(), "torch_threads": torch.get_num_threads(),
+            "memory_gb": round(psutil.virtual_memory().total / 2**30, 1), "gpus": gpus,
+        },
+        "num_processes": num_processes,
+        "seeds": seeds,
+        "git": _git_state(),
+        "command": sys.argv,
+    }  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on."""
+    found = {}
+    for name in REPORTED_PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Return commit and cleanliness of the working directory's repository, if it is one."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "clean": not changes.strip()}
