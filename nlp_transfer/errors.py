@@ -1,13 +1,15 @@
 """The errors that a user can cause, and how they are worded.
 
-Every message says what was expected, what came, and what mends it. `exit_code` is what the command line returns:
-2 where the input or the configuration is wrong, 1 where the run itself failed.
+Every message says what was expected, what came, and what mends it. `exit_code` is what the command line
+returns: 2 where the input or the configuration is wrong, 1 where the run itself failed.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+MAX_LISTED = 20
 
 
 class TransferError(Exception):
@@ -44,4 +46,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"known: {', '.join(names)}" if names else "none is known"
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"known: {', '.join(names[:MAX_LISTED])}{more}" if names else "none is known"

@@ -62,16 +62,25 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 class RunFolder:
-    """A run's folder. Use as a context manager: it holds the folder's lock."""
+    """A run's folder. Use as a context manager: the main process holds its lock.
 
-    def __init__(self, path: str | Path, *, resolved_config: str) -> None:
+    Args:
+        path: the folder; made where it does not exist.
+        resolved_config: the configuration with every default, as YAML.
+        main: False for the processes that write nothing.
+    """
+
+    def __init__(self, path: str | Path, *, resolved_config: str, main: bool = True) -> None:
         self.path = Path(path).expanduser()
         self.resolved_config = resolved_config
+        self.main = main
         self._lock: Any = None
 
     def __enter__(self) -> RunFolder:
         from filelock import FileLock, Timeout
 
+        if not self.main:
+            return self
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(self.path / ".lock")
@@ -90,7 +99,8 @@ class RunFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def begin(self, environment: Mapping[str, Any]) -> None:
         """Write what the run is made of: config.yaml and environment.json."""

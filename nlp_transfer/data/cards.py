@@ -1,14 +1,13 @@
 """Data cards: one Hugging Face dataset card per source, its YAML head the registry.
 
-The head's `nlp_transfer` block says where the rows come from (several sources, tried in order), how they are read,
-and how many there are; the rest of the head and the body are for people and for the Hub. Reading the rows is left to
-classification.py.
+The head's `nlp_transfer` block says where the rows come from (several sources, tried in order), how they are
+read, and how many there are; the rest of the head and the body are for people and for the Hub. Reading the
+rows is left to classification.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +62,27 @@ class DataCard:
         return str(self.metadata.get("license", "unknown"))
 
     def domains(self, chosen: DomainConfig) -> list[DomainConfig]:
-        """Complete a config's domain with each of the card's sources; what the config sets wins."""
+        """Complete a config's domain with each of the card's sources; what the config sets wins.
+
+        A config's label map speaks of the card's classes: it is applied after the card's own.
+        """
         own = _set_keys(chosen)
         own.pop("card", None)
-        return [_as_domain({**self.spec.rows, **source, **own}, self.name) for source in self.spec.sources]
+        label_map = own.pop("label_map", {})
+        completed = []
+        for source in self.spec.sources:
+            domain = _as_domain({**self.spec.rows, **source, **own}, self.name)
+            named = {
+                raw: label_map.get(name, name) for raw, name in domain.label_map.items() if name is not None
+            }
+            completed.append(
+                dataclasses.replace(domain, label_map={**domain.label_map, **named, **label_map})
+            )
+        return completed
+
+    def describes(self, chosen: DomainConfig) -> bool:
+        """Tell whether the declared counts hold for a config's domain: it only chooses how many rows."""
+        return set(_set_keys(chosen)) <= {"card", "train_size", "test_size", "test_share"}
 
 
 def list_cards() -> list[str]:
@@ -86,13 +102,16 @@ def load_card(name: str) -> DataCard:
     path = Path(name) if name.endswith(".md") else resource_dir("data_cards") / f"{name}.md"
     if not path.is_file():
         raise DataError(f"no data card {name!r}; {did_you_mean(name, list_cards())}")
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the data card {path} cannot be read as a UTF-8 text file: {error}") from error
     opening, _, rest = text.partition("---\n")
     head, closing, body = rest.partition("\n---\n")
     if opening.strip() or not closing:
         raise DataError(f"{path} must open with a YAML head between two lines of ---")
     metadata = read_yaml(head, where=str(path))
-    block = metadata.pop("nlp_transfer", None) if isinstance(metadata, Mapping) else None
+    block = metadata.pop("nlp_transfer", None) if isinstance(metadata, dict) else None
     if block is None:
         raise DataError(f"{path}: its head has no nlp_transfer block, which says where the rows are")
     try:

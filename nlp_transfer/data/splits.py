@@ -1,8 +1,9 @@
 """Leak-free splits and nested training subsets.
 
-Rows that share a group (a review, a product, a reviewer) or a normalised text form one *component*; a component is
-never divided. Which components are test rows follows from the data alone, never from a seed, so two runs on the same
-file are scored on the same rows. Reading rows and mapping labels is left to `classification.py`.
+Rows that share a group (a review, a product, a reviewer) or a normalised text form one *component*; a
+component is never divided. Which components are test rows follows from the data alone, never from a seed, so
+two runs on the same file are scored on the same rows. Reading rows and mapping labels is left to
+`classification.py`.
 """
 
 from __future__ import annotations
@@ -19,18 +20,29 @@ import numpy.typing as npt
 Indices = npt.NDArray[np.int64]
 
 
+class _Kept(dict[int, int | None]):
+    """A table for `str.translate` that keeps letters, marks and digits; filled as characters are met."""
+
+    def __missing__(self, code: int) -> int | None:
+        character = chr(code)
+        self[code] = code if character.isalnum() or unicodedata.category(character)[0] == "M" else None
+        return self[code]
+
+
+_KEPT = _Kept()
+
+
 def normalise_text(text: str) -> str:
     """Reduce a text to what decides whether two rows are the same row.
 
-    NFKC, case-folded, letters, marks and digits only: "It 's GREAT !" and "it's great" are equal. A text without any
-    (an emoji, say) keeps its stripped self.
+    NFKC, case-folded, letters, marks and digits only: "It 's GREAT !" and "it's great" are equal. A text
+    without any (an emoji, say) keeps its stripped self.
 
     >>> normalise_text("It 's GREAT !") == normalise_text("it's great")
     True
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = "".join(character for character in folded if character.isalnum() or unicodedata.category(character)[0] == "M")
-    return kept or folded.strip()
+    return folded.translate(_KEPT) or folded.strip()
 
 
 def stable_hash(value: object, *, seed: int | None = None) -> int:
@@ -72,12 +84,11 @@ def connected_components(keys_per_row: Sequence[Iterable[Hashable]]) -> list[int
 
 def leak_free_components(texts: Sequence[str], groups: Sequence[object] | None = None) -> list[int]:
     """Number the components of rows that share a normalised text or a group (None is no group)."""
-    texts_keys = [("text", normalise_text(text)) for text in texts]
-    if groups is None:
-        return connected_components([[key] for key in texts_keys])
-    return connected_components(
-        [[key] if group is None else [key, ("group", group)] for key, group in zip(texts_keys, groups, strict=True)]
-    )
+    keys: list[list[Hashable]] = [[("text", normalise_text(text))] for text in texts]
+    for row, group in enumerate(groups if groups is not None else ()):
+        if group is not None:
+            keys[row].append(("group", group))
+    return connected_components(keys)
 
 
 def hold_out(
@@ -85,8 +96,8 @@ def hold_out(
 ) -> tuple[Indices, Indices]:
     """Split rows into a training pool and held-out rows, by the data alone.
 
-    Components are visited in the order of a hash of their content and held out while no class exceeds its share, so
-    the held-out rows have about the class balance of the whole.
+    Components are visited in the order of a hash of their content and held out while no class exceeds its
+    share, so the held-out rows have about the class balance of the whole. Each class keeps a row in the pool.
 
     Args:
         texts: one text a row.
@@ -103,9 +114,13 @@ def hold_out(
         rows_of[component].append(row)
 
     def content_hash(rows: list[int]) -> int:
-        return min(stable_hash(normalise_text(texts[row]) if groups is None else groups[row]) for row in rows)
+        named = [None if groups is None else groups[row] for row in rows]
+        return min(
+            stable_hash(normalise_text(texts[row]) if group is None else group)
+            for row, group in zip(rows, named, strict=True)
+        )
 
-    room = {label: math.ceil(count * share) for label, count in Counter(labels).items()}
+    room = {label: min(math.ceil(count * share), count - 1) for label, count in Counter(labels).items()}
     held: list[int] = []
     for rows in sorted(rows_of.values(), key=lambda rows: (content_hash(rows), rows[0])):
         wanted = Counter(labels[row] for row in rows)
@@ -121,8 +136,8 @@ def hold_out(
 def nested_subset(labels: Sequence[int], size: int, *, seed: int) -> Indices:
     """Draw a stratified subset of which every smaller one of the same seed is a part.
 
-    Each class is shuffled by the seed; the k-th of its N rows gets the place (k + 1/2) / N, and rows are taken in
-    the order of their places: any prefix has each class's share within one row.
+    Each class is shuffled by the seed; the k-th of its N rows gets the place (k + 1/2) / N, and rows are
+    taken in the order of their places: any prefix has each class's share within one row.
 
     Args:
         labels: one class id a row of the pool.

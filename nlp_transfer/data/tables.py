@@ -1,8 +1,8 @@
 """Rows out of bytes: csv, tsv, json lines, parquet, plain text and Hub data sets, one dictionary a row.
 
-Readers stream, count lines for their error messages, and guess nothing that changes a value: every cell of a text
-format is a string. A tsv has no quoting; a csv has, and `;` separates it where its first line has no comma. What the
-columns mean is left to classification.py.
+Readers stream, count lines for their error messages, and guess nothing that changes a value: every cell of a
+text format is a string. A tsv has no quoting; a csv has, and `;` separates it where its first line has no
+comma. What the columns mean is left to classification.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ from typing import Any, BinaryIO
 from nlp_transfer.data.sources import open_source
 from nlp_transfer.errors import DataError, did_you_mean
 
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "txt"}
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "txt",
+}
 Row = dict[str, Any]
 
 
@@ -92,7 +99,10 @@ def format_of(name: str) -> str:
     """
     suffix = PurePosixPath(name.rpartition("!")[2].removesuffix(".gz")).suffix.lower()
     if suffix not in FORMATS:
-        raise DataError(f"{name}: the format is not known by its name; set format to one of {sorted(set(FORMATS.values()))}")
+        raise DataError(
+            f"{name}: the format is not known by its name; set format to one of "
+            f"{', '.join(sorted(set(FORMATS.values())))}"
+        )
     return FORMATS[suffix]
 
 
@@ -108,14 +118,24 @@ def _encoding_advice(error: UnicodeDecodeError, name: str, encoding: str) -> str
     """Name the byte that failed, and the encoding that the file looks like."""
     import charset_normalizer
 
+    if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return f"{name} is not {encoding} text; set encoding: utf-16"
     if b"\0" in error.object[:4096]:
         return f"{name} is not {encoding} text (it looks like a binary file)"
-    guess = charset_normalizer.from_bytes(error.object[:65536]).best()
-    advice = f"set encoding: {guess.encoding}" if guess is not None else "set encoding to the one it was written in"
+    matches = charset_normalizer.from_bytes(error.object[:65536])
+    best = matches.best()
+    advice = "set encoding to the one it was written in"
+    if best is not None:
+        # Among equally good guesses the library names the alphabetically first; most such files are cp1252.
+        equal = [match for match in matches if (match.chaos, match.coherence) == (best.chaos, best.coherence)]
+        common = any("cp1252" in match.could_be_from_charset for match in equal)
+        advice = f"set encoding: {'cp1252' if common else best.encoding} (a guess: look at the texts)"
     return f"{name} is not {encoding} text (byte 0x{error.object[error.start]:02x}); {advice}"
 
 
-def _read_delimited(text: io.TextIOWrapper, name: str, columns: Sequence[str] | None, *, tab: bool) -> Iterator[Row]:
+def _read_delimited(
+    text: io.TextIOWrapper, name: str, columns: Sequence[str] | None, *, tab: bool
+) -> Iterator[Row]:
     csv.field_size_limit(2**30)
     first = text.readline()
     if "\0" in first:
@@ -135,7 +155,10 @@ def _read_delimited(text: io.TextIOWrapper, name: str, columns: Sequence[str] | 
             if not cells:
                 continue
             if len(cells) != len(header):
-                raise DataError(f"{name}, line {rows.line_num}: {len(cells)} cells, expected {len(header)} ({', '.join(header)})")
+                raise DataError(
+                    f"{name}, line {rows.line_num}: {len(cells)} cells, expected {len(header)} "
+                    f"({', '.join(header)})"
+                )
             yield dict(zip(header, cells, strict=True))
     except csv.Error as error:
         raise DataError(f"{name}, line {rows.line_num}: {error}") from error
@@ -156,7 +179,9 @@ def _read_jsonl(text: io.TextIOWrapper, name: str) -> Iterator[Row]:
         except (json.JSONDecodeError, RecursionError) as error:
             raise DataError(f"{name}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
-            raise DataError(f"{name}, line {number}: expected an object with columns, got {type(row).__name__}")
+            raise DataError(
+                f"{name}, line {number}: expected an object with columns, got {type(row).__name__}"
+            )
         yield row
 
 
@@ -168,7 +193,7 @@ def _read_parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
         file = pyarrow.parquet.ParquetFile(stream if stream.seekable() else io.BytesIO(stream.read()))
         for batch in file.iter_batches(batch_size=4096):
             yield from batch.to_pylist()
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{name} is not a parquet file: {error}") from error
 
 
@@ -188,8 +213,12 @@ def _read_hub(uri: str) -> Iterator[Row]:
         raise DataError(f"{uri}: {error}; {did_you_mean(split, ['train', 'validation', 'test'])}") from error
     except (DatasetsError, HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise DataError(f"{uri} cannot be read from the Hub ({reason}); is the network there and the name right?") from error
-    names = {column: feature.names for column, feature in rows.features.items() if isinstance(feature, ClassLabel)}
+        raise DataError(
+            f"{uri} cannot be read from the Hub ({reason}); is the network there and the name right?"
+        ) from error
+    names = {
+        column: feature.names for column, feature in rows.features.items() if isinstance(feature, ClassLabel)
+    }
     for row in rows:
         yield {
             column: names[column][value] if column in names and value is not None and value >= 0 else value

@@ -1,0 +1,1 @@
+"""Scores, how sure they are, and what two systems' difference is worth."""

@@ -15,15 +15,17 @@ from scipy import stats
 Array = npt.NDArray[np.float64]
 
 
-def bootstrap_weights(rows: int, *, resamples: int, seed: int, groups: npt.NDArray[np.int64] | None = None) -> Array:
+def bootstrap_weights(
+    rows: int, *, resamples: int, seed: int, groups: npt.NDArray[np.int64] | None = None
+) -> Array:
     """Draw row weights of bootstrap resamples (Efron and Tibshirani 1993, chapter 6).
 
     Args:
         rows: rows of the test set.
         resamples: how many.
         seed: decides the draws.
-        groups: group number of each row; whole groups are drawn, since the rows of one review are not independent
-            (the cluster bootstrap, Field and Welsh 2007).
+        groups: group number of each row; whole groups are drawn, since the rows of one review are not
+            independent (the cluster bootstrap, Field and Welsh 2007).
 
     Returns:
         Weights of shape (resamples, rows); each line adds up to 1.
@@ -31,15 +33,16 @@ def bootstrap_weights(rows: int, *, resamples: int, seed: int, groups: npt.NDArr
     generator = np.random.default_rng(seed)
     units = rows if groups is None else int(groups.max()) + 1
     counts = generator.multinomial(units, np.full(units, 1 / units), size=resamples).astype(np.float64)
-    weights = counts if groups is None else counts[:, groups]
-    return weights / weights.sum(axis=1, keepdims=True)
+    drawn = counts if groups is None else counts[:, groups]
+    weights: Array = drawn / drawn.sum(axis=1, keepdims=True)
+    return weights
 
 
 def percentile_interval(samples: Array, *, level: float = 0.95) -> tuple[float, float]:
     """Return the central interval of resampled scores (the percentile method).
 
-    >>> percentile_interval(np.arange(101.0), level=0.9)
-    (5.0, 95.0)
+    >>> percentile_interval(np.arange(101.0), level=0.5)
+    (25.0, 75.0)
     """
     tail = (1 - level) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
@@ -85,9 +88,10 @@ class NoiseInterval:
 def noise_interval(per_seed: Array, row_spread: float, *, level: float = 0.95) -> NoiseInterval:
     """Combine noise over test rows and over training seeds into one interval of a difference.
 
-    The two variances add. Over S seeds the seeds' part has S - 1 degrees of freedom, the whole as many as Welch and
-    Satterthwaite (1946) give. With one seed nothing is known of its noise: it is taken to be as large as the row
-    noise for each of the two systems, so that a difference counts only beyond sqrt(3) times the rows' interval.
+    The two variances add. Over S seeds the seeds' part has S - 1 degrees of freedom, the whole as many as
+    Welch and Satterthwaite (1946) give. With one seed nothing is known of its noise: it is taken to be as
+    large as the row noise for each of the two systems, so that a difference counts only beyond sqrt(3) times
+    the rows' interval.
 
     Args:
         per_seed: shape (seeds,), the difference of two systems at each seed.
@@ -101,6 +105,8 @@ def noise_interval(per_seed: Array, row_spread: float, *, level: float = 0.95) -
     freedom = math.inf
     if seeds > 1 and seed_variance > 0:
         freedom = (seeds - 1) * variance**2 / seed_variance**2
-    quantile = stats.norm.ppf(0.5 + level / 2) if math.isinf(freedom) else stats.t.ppf(0.5 + level / 2, freedom)
+    quantile = (
+        stats.norm.ppf(0.5 + level / 2) if math.isinf(freedom) else stats.t.ppf(0.5 + level / 2, freedom)
+    )
     reach = float(quantile) * math.sqrt(variance)
     return NoiseInterval(mean, mean - reach, mean + reach, "assumed" if seeds == 1 else "measured")

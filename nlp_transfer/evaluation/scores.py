@@ -1,8 +1,8 @@
 """Scores of classifications: the bundled `evaluate` modules for the values, sums over rows for resampling.
 
-A bootstrap needs each score a thousand times. Accuracy, macro-F1 and Matthews correlation follow from the confusion
-counts and the calibration error from per-bin sums, so one matrix product scores all resamples; tests hold that both
-ways give the same number.
+A bootstrap needs each score a thousand times. Accuracy, macro-F1 and Matthews correlation follow from the
+confusion counts and the calibration error from per-bin sums, so one matrix product scores all resamples;
+tests hold that both ways give the same number.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def resampled_scores(probabilities: Array, references: Sequence[int], weights: A
     """
     classes = probabilities.shape[1]
     truth, predicted = np.asarray(references), probabilities.argmax(axis=1)
-    confusion = (weights @ np.eye(classes * classes)[truth * classes + predicted]).reshape(-1, classes, classes)
+    confusion = (weights @ np.eye(classes * classes)[truth * classes + predicted]).reshape(
+        -1, classes, classes
+    )
     confidence = probabilities.max(axis=1)
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     gap = (truth == predicted) - confidence
@@ -75,7 +77,8 @@ def _macro_f1(confusion: Array) -> Array:
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     occurs = confusion.sum(axis=1) + confusion.sum(axis=2)
     f1 = np.divide(2 * hits, occurs, out=np.zeros_like(hits), where=occurs > 0)
-    return f1.sum(axis=1) / (occurs > 0).sum(axis=1)
+    mean: Array = f1.sum(axis=1) / (occurs > 0).sum(axis=1)
+    return mean
 
 
 def _matthews(confusion: Array) -> Array:
@@ -83,4 +86,5 @@ def _matthews(confusion: Array) -> Array:
     truth, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
     covariance = np.trace(confusion, axis1=1, axis2=2) - (truth * predicted).sum(axis=1)
     spread = np.sqrt((1 - (truth**2).sum(axis=1)).clip(0) * (1 - (predicted**2).sum(axis=1)).clip(0))
-    return np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-12)
+    correlation: Array = np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-12)
+    return correlation

@@ -19,7 +19,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from nlp_transfer.data.sources import package_path
+from nlp_transfer.data.sources import file_sha256, package_path
 from nlp_transfer.errors import ModelError
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,14 @@ def own_label_names(config: PreTrainedConfig) -> list[str] | None:
     """Return the class names that a config declares, or None for the library's LABEL_0, LABEL_1, ..."""
     names = [str(config.id2label[number]) for number in sorted(config.id2label)]
     return None if all(name == f"LABEL_{number}" for number, name in enumerate(names)) else names
+
+
+def model_identity(path: str, *, revision: str | None = None) -> str:
+    """Name a model's very weights: a hash of the files of a folder, the commit of a Hub model."""
+    resolved = resolve_model(path)
+    if Path(resolved).is_dir():
+        return " ".join(file_sha256(file) for file in sorted(Path(resolved).glob("*.safetensors")))
+    return f"{path}@{getattr(_load_config(path, revision), '_commit_hash', None) or revision}"
 
 
 def load_tokenizer(path: str, *, revision: str | None = None) -> PreTrainedTokenizerBase:

@@ -72,7 +72,7 @@ def argument_problems(block: Mapping[str, Any]) -> list[str]:
         if name in REPLACED and name not in known:
             problems.append(f"{name}: transformers has no such argument any more; use {REPLACED[name]}")
         elif name.startswith("hub_") or (OURS.get(name) is not None):
-            problems.append(f"{name}: this package sets it; {OURS.get(name, 'use the recipe\'s hub section')}")
+            problems.append(f"{name}: this package sets it; {OURS.get(name) or 'use the hub section of the recipe'}")
         elif name not in known:
             problems.append(f"{name}: TrainingArguments has no such argument; {did_you_mean(name, known)}")
         else:

@@ -85,6 +85,7 @@ def fit(
     arguments: Mapping[str, Any],
     folder: Path,
     history: Path | None = None,
+    evaluations: int = 1,
     seed: int,
     max_length_tokens: int,
 ) -> FitResult:
@@ -99,6 +100,7 @@ def fit(
         arguments: TrainingArguments of the recipe's `training` blocks.
         folder: for checkpoints; a run resumes from the newest one there.
         history: file for one line a logged step.
+        evaluations: dev evaluations in an epoch.
         seed: starts dropout and orders the rows.
         max_length_tokens: longer texts are cut.
 
@@ -107,12 +109,7 @@ def fit(
     """
     train_set = TokenizedRows(train, tokenizer, max_length_tokens=max_length_tokens)
     dev_set = TokenizedRows(_by_length(dev), tokenizer, max_length_tokens=max_length_tokens) if len(dev) else None
-    selection: dict[str, Any] = {} if dev_set is None else {
-        "eval_strategy": "epoch", "load_best_model_at_end": True, "metric_for_best_model": "eval_loss",
-    }  # fmt: skip
-    if dev_set is None or "save_strategy" in arguments:
-        selection.pop("load_best_model_at_end", None)
-    settings = build_arguments({**selection, **arguments}, output_dir=folder, seed=seed)
+    settings = build_arguments(_with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations), output_dir=folder, seed=seed)
     clock = SelectionClock()
     trainer = LengthGroupedTrainer(
         model=model, args=settings, train_dataset=train_set, eval_dataset=dev_set,
@@ -141,6 +138,22 @@ def fit(
         tokens=int(sum(train_set.lengths) * (trainer.state.epoch or 0)),
         history=trainer.state.log_history,
     )
+
+
+def _with_selection(arguments: Mapping[str, Any], *, dev: bool, evaluations: int) -> dict[str, Any]:
+    """Have the dev rows scored, and the best weights kept; without dev rows, neither.
+
+    A recipe that sets when to evaluate or to save is left to it. A run without dev rows is too short to be worth
+    checkpoints: its stage starts again.
+    """
+    if not dev:
+        own = {name: value for name, value in arguments.items() if not name.startswith("eval_")}
+        return {"save_strategy": "no", **own}
+    if {"eval_strategy", "save_strategy"} & set(arguments):
+        return dict(arguments)
+    when = {"strategy": "epoch"} if evaluations == 1 else {"strategy": "steps", "steps": 1 / evaluations}
+    moments = {f"{moment}_{name}": value for moment in ("eval", "save") for name, value in when.items()}
+    return {**moments, "load_best_model_at_end": True, "metric_for_best_model": "eval_loss", **arguments}
 
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:

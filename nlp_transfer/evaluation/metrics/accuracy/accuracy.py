@@ -14,18 +14,20 @@ Returns:
 """
 
 
-class Accuracy(evaluate.Metric):
+class Accuracy(evaluate.Metric):  # type: ignore[misc]
     """Share of rows whose predicted class is the true one."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS,
-            features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
+            features=datasets.Features(
+                {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
+            ),
         )
 
-    def _compute(self, predictions, references):
+    def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
         from sklearn.metrics import accuracy_score
 
         return {"accuracy": float(accuracy_score(references, predictions))}

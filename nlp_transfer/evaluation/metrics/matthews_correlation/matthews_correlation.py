@@ -14,18 +14,20 @@ Returns:
 """
 
 
-class MatthewsCorrelation(evaluate.Metric):
+class MatthewsCorrelation(evaluate.Metric):  # type: ignore[misc]
     """Correlation of predicted and true classes (Gorodkin 2004 for more than two)."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS,
-            features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
+            features=datasets.Features(
+                {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
+            ),
         )
 
-    def _compute(self, predictions, references):
+    def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
         from sklearn.metrics import matthews_corrcoef
 
         return {"matthews_correlation": float(matthews_corrcoef(references, predictions))}

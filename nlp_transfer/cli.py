@@ -1,0 +1,286 @@
+"""The `nlp-transfer` command: parses, calls, prints; no logic of its own.
+
+Results go to stdout, progress and logs to stderr. Exit status: 0 done, 1 the run failed, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nlp_transfer.errors import ConfigError, TransferError
+
+if TYPE_CHECKING:
+    from nlp_transfer.reporting.report import TransferReport
+
+app = typer.Typer(
+    name="nlp-transfer",
+    help="Adapt a pretrained language model to your domain, and get proof of whether it helped.\n\n"
+    "Start with `nlp-transfer demo sentiment`, then `nlp-transfer recipes copy sentiment_transfer/full`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cards_app = typer.Typer(help="List and show data cards: where each data set comes from and what is known of it.", no_args_is_help=True)
+recipes_app = typer.Typer(help="List the shipped recipes and copy one to change it.", no_args_is_help=True)
+app.add_typer(cards_app, name="cards")
+app.add_typer(recipes_app, name="recipes")
+
+Config = Annotated[Path, typer.Argument(help="A recipe's YAML file.", metavar="CONFIG.yaml")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Values to change, such as data.target.train_size=256.", metavar="[KEY.SUB=VALUE]...")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+DEBUG = {"on": False}
+
+
+@app.callback()
+def main_options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings on stderr.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Set up what all commands share."""
+    if version:
+        from nlp_transfer import __version__
+
+        print(__version__)
+        raise typer.Exit
+    DEBUG["on"] = debug
+    _log_to_stderr(logging.WARNING if quiet else logging.INFO)
+
+
+@app.command()
+def demo(
+    task: Annotated[str, typer.Argument(help="Which demo: sentiment.")],
+    output_dir: Annotated[str | None, typer.Option(help="The run folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the main job on real reviews, on this machine, in a few minutes."""
+    from nlp_transfer.errors import did_you_mean
+    from nlp_transfer.resources import resource_dir
+
+    demos = {"sentiment": "sentiment_transfer"}
+    if task not in demos:
+        raise ConfigError(f"no demo {task!r}; {did_you_mean(task, demos)}")
+    overrides = [f"output_dir={json.dumps(output_dir)}"] if output_dir else []
+    recipe = _recipe(resource_dir("recipes") / demos[task] / "demo.yaml", overrides)
+    _print_report(recipe.run(), as_json)
+    if not as_json:
+        print(f"\nThe report is in {recipe.folder}/report.md, the adapted model in {recipe.folder}/model.")
+        print(f'Try it:  nlp-transfer predict {recipe.folder} "Battery died after a week."')
+
+
+@app.command()
+def check(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Look at a recipe's data and model before training: what cannot work, and what is doubtful."""
+    report = _recipe(config, overrides or []).check()
+    print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if as_json else report.summary())
+
+
+@app.command()
+def run(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Check, train, evaluate and report; started again, it goes on where it stopped."""
+    recipe = _recipe(config, overrides or [])
+    _print_report(recipe.run(), as_json)
+
+
+@app.command()
+def train(config: Config, overrides: Overrides = None) -> None:
+    """Check the data, make the source model and adapt it."""
+    recipe = _recipe(config, overrides or [])
+    recipe.train()
+    print(recipe.folder / "model")
+
+
+@app.command()
+def evaluate(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Score a trained run beside its baselines and write the report."""
+    _print_report(_recipe(config, overrides or []).evaluate(), as_json)
+
+
+@app.command()
+def report(run_folder: Annotated[Path, typer.Argument(help="A finished run's folder.", metavar="RUN")], as_json: AsJson = False) -> None:
+    """Print a finished run's report again."""
+    from nlp_transfer.reporting.report import TransferReport
+
+    _print_report(TransferReport.from_json(run_folder / "report.json"), as_json)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="A model folder, a run folder, or a Hub id.", metavar="MODEL")],
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, and without --input, stdin is read.")] = None,
+    input: Annotated[Path | None, typer.Option("--input", "-i", help="csv, tsv, jsonl, parquet or txt (a text a line).")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="csv, tsv or jsonl; default: stdout.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Hub revision.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Label texts; the input's other columns are kept."""
+    from nlp_transfer.inference.documents import predict_documents
+
+    predict_documents(
+        model, texts=texts, source=input, output=output, text_column=text_column, revision=revision, as_json=as_json
+    )  # fmt: skip
+
+
+@cards_app.command("list")
+def cards_list(as_json: AsJson = False) -> None:
+    """List the data cards."""
+    from nlp_transfer.data.cards import list_cards, load_card
+
+    cards = [load_card(name) for name in list_cards()]
+    if as_json:
+        print(json.dumps({card.name: card.metadata for card in cards}, indent=2, ensure_ascii=False))
+        return
+    for card in cards:
+        rows = f"{card.spec.declared.rows:,} rows" if card.spec.declared else ""
+        print(f"{card.name:<20} {card.spec.task:<12} {rows:>16}  {card.licence:<12} {card.metadata['pretty_name']}")
+
+
+@cards_app.command("show")
+def cards_show(name: Annotated[str, typer.Argument(help="A card's name.")]) -> None:
+    """Print what a card says."""
+    from nlp_transfer.data.cards import load_card
+
+    card = load_card(name)
+    print(card.body)
+    print(f"\nLicence: {card.licence} ({card.spec.licence_evidence})")
+
+
+@cards_app.command("prepare")
+def cards_prepare(name: Annotated[str, typer.Argument(help="A card's name.")]) -> None:
+    """Fetch a card's data into the cache and compare it with what the card declares."""
+    from nlp_transfer.config import DomainConfig
+    from nlp_transfer.data.classification import load_domain
+
+    data = load_domain(DomainConfig(card=name), name=name, seed=0)
+    print(f"{name}: {len(data.selection):,} training rows, {len(data.test):,} test rows, as declared")
+
+
+@recipes_app.command("list")
+def recipes_list() -> None:
+    """List the shipped recipes."""
+    from nlp_transfer.resources import list_recipes
+
+    for name, opening in list_recipes().items():
+        print(f"{name:<32} {opening}")
+
+
+@recipes_app.command("copy")
+def recipes_copy(
+    name: Annotated[str, typer.Argument(help="A recipe's name, such as sentiment_transfer/full.")],
+    to: Annotated[Path | None, typer.Option(help="The new file; default: the recipe's name here.")] = None,
+) -> None:
+    """Copy a shipped recipe, to change it."""
+    from nlp_transfer.resources import copy_recipe
+
+    print(copy_recipe(name, to))
+
+
+def main() -> None:
+    """Run the command; every error that a user can cause ends with one message and its exit status."""
+    with _exit_status():
+        app()
+
+
+def run_script(task: str) -> int:
+    """Run a recipe for its `train.py`: `--config FILE [key.sub=value ...]`.
+
+    Returns:
+        The exit status.
+    """
+    script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+    @script.command(help=f"Run a {task} recipe on the processes that accelerate started.")
+    def _(config: Annotated[Path, typer.Option(help="A recipe's YAML file.")], overrides: Overrides = None) -> None:
+        from nlp_transfer.training.processes import is_main
+
+        _log_to_stderr(logging.INFO if is_main() else logging.WARNING)
+        report = _recipe(config, overrides or []).run()
+        if is_main():
+            _print_report(report, as_json=False)
+
+    with _exit_status():
+        script()
+    return 0
+
+
+def _recipe(config: Path, overrides: list[str]) -> Any:
+    """Build the recipe class that the YAML's task asks for."""
+    _offline_is_quiet()
+    from nlp_transfer.sentiment import SentimentTransfer
+
+    return SentimentTransfer.from_config(config, overrides)
+
+
+def _print_report(report: TransferReport, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(report.content, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    from nlp_transfer.reporting.terminal import render_report
+
+    render_report(report, Console())
+
+
+class Stopped(BaseException):
+    """A signal asked the command to stop. No library's `except Exception` holds it up."""
+
+
+@contextmanager
+def _exit_status() -> Iterator[None]:
+    """End with one message and an exit status, whatever a user can cause: bad input, a failed run, a signal."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        yield
+    except TransferError as error:
+        if DEBUG["on"]:
+            raise
+        print(f"nlp-transfer: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Stopped as stopped:
+        print("\nnlp-transfer: stopped; the same command goes on from the last finished stage or checkpoint:", file=sys.stderr)
+        print(f"  {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}", file=sys.stderr)
+        sys.exit(128 + int(stopped.args[0]))
+
+
+def _stop(number: int, _: object) -> None:
+    raise Stopped(number)
+
+
+def _log_to_stderr(level: int) -> None:
+    """Send the package's log to stderr, and keep the libraries to what a user must know."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S", markup=False)
+    package = logging.getLogger("nlp_transfer")
+    package.handlers = [handler]
+    package.setLevel(level)
+    package.propagate = False
+
+
+def _offline_is_quiet() -> None:
+    """Keep libraries from writing what is no concern of the user's between our lines."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""`load_adapted`: a model folder, a run folder or a Hub id as something that predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nlp_transfer.errors import ModelError
+from nlp_transfer.models.loading import load_classifier, model_labels, resolve_model
+from nlp_transfer.models.probe import DESCRIPTION, ProbeHead
+from nlp_transfer.inference.predict import predict_logits, softmax
+
+Array = npt.NDArray[np.float64]
+# Where neither model nor tokenizer says how long a text may be.
+USUAL_MAX_LENGTH_TOKENS = 512
+
+
+class AdaptedClassifier(Protocol):
+    """What `load_adapted` returns for a classification model."""
+
+    label_names: list[str]
+
+    def logits(self, texts: Sequence[str], *, label: str | None = None) -> Array:
+        """Score texts, shape (texts, classes)."""
+
+    def probabilities(self, texts: Sequence[str], *, label: str | None = None) -> Array:
+        """Return probabilities of shape (texts, classes)."""
+
+    def predict(self, texts: Sequence[str], *, label: str | None = None) -> list[dict[str, Any]]:
+        """Return label, score and all probabilities for each text."""
+
+
+class _Predicting:
+    """What both kinds of model share: probabilities and labels out of logits."""
+
+    label_names: list[str]
+
+    def logits(self, texts: Sequence[str], *, label: str | None = None) -> Array:
+        raise TypeError("a kind of model must compute its logits")
+
+    def probabilities(self, texts: Sequence[str], *, label: str | None = None) -> Array:
+        """Return probabilities of shape (texts, classes)."""
+        return softmax(self.logits(texts, label=label))
+
+    def predict(self, texts: Sequence[str], *, label: str | None = None) -> list[dict[str, Any]]:
+        """Return label, score and all probabilities for each text, in the texts' order.
+
+        Raises:
+            TypeError: `texts` is one string; give a list.
+        """
+        if isinstance(texts, str):
+            raise TypeError("predict takes a list of texts, not one string")
+        results = []
+        for scores in self.probabilities(texts, label=label):
+            best = int(scores.argmax())
+            probabilities = {name: float(score) for name, score in zip(self.label_names, scores, strict=True)}
+            results.append({"label": self.label_names[best], "score": float(scores[best]), "probabilities": probabilities})
+        return results
+
+
+class FullClassifier(_Predicting):
+    """A `transformers` sequence classifier."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.label_names = [model.config.id2label[number] for number in range(model.config.num_labels)]
+        limit = int(min(tokenizer.model_max_length, 10**6))
+        positions = getattr(model.config, "max_position_embeddings", None) or USUAL_MAX_LENGTH_TOKENS
+        self.max_length_tokens = limit if limit < 10**6 else int(positions)
+
+    def logits(self, texts: Sequence[str], *, label: str | None = None) -> Array:
+        """Score texts, shape (texts, classes)."""
+        return predict_logits(self.model, self.tokenizer, texts, max_length_tokens=self.max_length_tokens, label=label)
+
+
+class ProbeClassifier(_Predicting):
+    """A frozen encoder with a regression on its mean-pooled features."""
+
+    def __init__(self, encoder: Any, tokenizer: Any, head: ProbeHead, description: dict[str, Any]) -> None:
+        self.encoder = encoder.eval()
+        self.tokenizer = tokenizer
+        self.head = head
+        self.label_names = list(description["label_names"])
+        self.max_length_tokens = int(description["max_length_tokens"])
+
+    def logits(self, texts: Sequence[str], *, label: str | None = None) -> Array:
+        """Score texts, shape (texts, classes)."""
+        from nlp_transfer.models.features import mean_pooled
+
+        features = mean_pooled(
+            self.encoder, self.tokenizer, texts, max_length_tokens=self.max_length_tokens, label=label
+        )
+        return self.head.logits(features) if len(texts) else np.zeros((0, len(self.label_names)))
+
+
+def load_adapted(path: str | Path, *, revision: str | None = None) -> FullClassifier | ProbeClassifier:
+    """Load an adapted model for prediction, on an accelerator where there is one.
+
+    Args:
+        path: a model folder, a run folder (its `model/` is taken), `package://module/folder`, or a Hub id.
+        revision: Hub revision.
+
+    Raises:
+        ModelError: there is no model, it cannot be read, or it is no classifier.
+
+    Example::
+
+        load_adapted("runs/products").predict(["Battery died after a week."])
+    """
+    import torch
+    from transformers import AutoModel
+
+    name = str(path)
+    if (Path(name) / "model" / "config.json").is_file() and not (Path(name) / "config.json").is_file():
+        name = str(Path(name) / "model")
+    folder = Path(resolve_model(name))
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if (folder / DESCRIPTION).is_file():
+        from transformers import AutoTokenizer
+
+        head, description = ProbeHead.load(folder)
+        encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        return ProbeClassifier(encoder.to(device), AutoTokenizer.from_pretrained(folder), head, description)
+    labels = _labels_of(name, revision)
+    loaded = load_classifier(name, label_names=labels, revision=revision)
+    if loaded.fresh:
+        raise ModelError(
+            f"{path} is not an adapted classifier: it has no weights for {', '.join(loaded.fresh[:3])}. "
+            "Adapt it first with `nlp-transfer run`"
+        )
+    return FullClassifier(loaded.model.to(device), loaded.tokenizer)
+
+
+def _labels_of(path: str, revision: str | None) -> list[str]:
+    """Return the class names of a classifier, its LABEL_0, LABEL_1, ... where it names none."""
+    from transformers import AutoConfig
+
+    labels = model_labels(path, revision=revision)
+    if labels is not None:
+        return labels
+    config = AutoConfig.from_pretrained(resolve_model(path), revision=revision)
+    return [str(config.id2label[number]) for number in sorted(config.id2label)]

@@ -1,0 +1,89 @@
+"""Saves models so that what comes back is what was trained: every folder is reloaded and compared before it counts."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlp_transfer.errors import ConfigError, RunError
+from nlp_transfer.models.probe import DESCRIPTION
+from nlp_transfer.runs import whole_folder
+
+logger = logging.getLogger(__name__)
+# Reloaded float32 weights give the same logits up to the order of additions.
+MAX_LOGIT_DIFFERENCE = 1e-5
+
+
+def save_trained(model: Any, tokenizer: Any, folder: Path, *, texts: Sequence[str], max_length_tokens: int) -> None:
+    """Write a full classifier, reload it into a fresh object, and require the same logits.
+
+    Args:
+        model: a plain `transformers` classifier.
+        tokenizer: the model's; the length limit is written into it.
+        folder: is replaced whole, or not at all.
+        texts: a sample to compare on.
+        max_length_tokens: longer texts are cut.
+
+    Raises:
+        RunError: the reloaded model scores differently.
+    """
+    from nlp_transfer.inference.predict import predict_logits
+
+    tokenizer.model_max_length = max_length_tokens
+    before = predict_logits(model, tokenizer, texts, max_length_tokens=max_length_tokens)
+    with whole_folder(folder) as part:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        _require_same(part, texts, before)
+
+
+def save_model(
+    source: Path,
+    folder: Path,
+    *,
+    texts: Sequence[str],
+    revision: str | None = None,
+    label_names: Sequence[str] | None = None,
+) -> Path:
+    """Copy a model to another folder, reload it there, and require the same logits.
+
+    Raises:
+        ConfigError: the folder is a file.
+        RunError: there is no model to copy, or the copy scores differently.
+    """
+    from nlp_transfer.inference.load import load_adapted
+
+    if folder.is_file():
+        raise ConfigError(f"{folder} is a file; name a folder to save the model in")
+    if not source.is_dir():
+        if label_names is None:
+            raise RunError(f"{source} holds no trained model; run `nlp-transfer train` first")
+        loaded = load_adapted(str(source), revision=revision)
+        save_trained(loaded.model, loaded.tokenizer, folder, texts=texts, max_length_tokens=loaded.max_length_tokens)
+        return folder
+    before = load_adapted(str(source)).logits(texts)
+    with whole_folder(folder) as part:
+        shutil.copytree(source, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("cost.json"))
+        _require_same(part, texts, before)
+    logger.info("saved to %s: reloaded, and equal on %d texts", folder, len(texts))
+    return folder
+
+
+def _require_same(folder: Path, texts: Sequence[str], before: Any) -> None:
+    from nlp_transfer.inference.load import load_adapted
+
+    if not len(texts):
+        return
+    after = load_adapted(str(folder)).logits(texts)
+    difference = float(np.abs(after - before).max())
+    if not difference <= MAX_LOGIT_DIFFERENCE:
+        kind = "probe" if (folder / DESCRIPTION).exists() else "model"
+        raise RunError(
+            f"the saved {kind} is not the trained one: its logits differ by {difference:.2g} on {len(texts)} texts "
+            f"(at most {MAX_LOGIT_DIFFERENCE:g} is allowed); nothing was saved"
+        )

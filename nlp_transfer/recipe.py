@@ -1,0 +1,198 @@
+"""The base of both recipes: check, train, evaluate, report, save, each from what the one before left in the folder.
+
+A subclass says what its data, its systems and its models are; this class keeps the order, remembers finished stages
+and assembles the report. Several processes run the same code: all train together, the main one does the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from nlp_transfer.config import RecipeConfig, as_dict, load_config, write_yaml
+from nlp_transfer.errors import ConfigError, DataError, RunError
+from nlp_transfer.runs import RunFolder, environment, write_json
+
+if TYPE_CHECKING:
+    from nlp_transfer.data.checks import DataReport
+    from nlp_transfer.reporting.report import TransferReport
+
+logger = logging.getLogger(__name__)
+Made = TypeVar("Made")
+
+
+class TransferRecipe(ABC):
+    """One recipe: a configuration and a run folder.
+
+    Args:
+        config: a validated recipe.
+
+    Raises:
+        ConfigError: the recipe is for another task.
+    """
+
+    task: str
+
+    def __init__(self, config: RecipeConfig) -> None:
+        if config.task != self.task:
+            raise ConfigError(f"task is {config.task}; {type(self).__name__} runs {self.task} recipes")
+        self.config = config
+        self.folder = Path(config.output_dir).expanduser()
+        self._open_folder: RunFolder | None = None
+
+    @classmethod
+    def from_config(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
+        """Build the recipe from a YAML file and `key.sub=value` overrides.
+
+        Raises:
+            ConfigError: the file or an override is wrong; all problems are listed.
+        """
+        return cls(load_config(path, overrides))
+
+    # What a subclass provides -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _check_data(self) -> DataReport:
+        """Look at the data without training anything."""
+
+    @abstractmethod
+    def _data_fingerprint(self) -> str:
+        """Hash every row that the run uses."""
+
+    @abstractmethod
+    def _train_source(self) -> dict[str, Any]:
+        """Make the source model; return its cost."""
+
+    @abstractmethod
+    def _train_adapted(self) -> dict[str, Any]:
+        """Make the adapted model in `model/`; return its cost."""
+
+    @abstractmethod
+    def _evaluate_systems(self) -> None:
+        """Score every system that is not scored yet, into `predictions/`."""
+
+    @abstractmethod
+    def _build_report(self, data: DataReport) -> TransferReport:
+        """Compare the predictions and write the report into the run folder."""
+
+    @abstractmethod
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Copy the adapted model to a folder, reload it there and require the same outputs."""
+
+    # The stages ---------------------------------------------------------------------------------------------------
+
+    def check(self) -> DataReport:
+        """Look at the data before anything is trained.
+
+        Returns:
+            Counts of both domains and what is doubtful about them.
+
+        Raises:
+            DataError: something cannot work; the message says how to mend it.
+        """
+        report = self._check_data()
+        if report.blocking:
+            raise DataError("the data cannot be used:\n" + "\n".join(f"  - {f.evidence}: {f.advice}" for f in report.blocking))
+        return report
+
+    def train(self) -> None:
+        """Check the data, make the source model and adapt it; finished stages are not run again."""
+        with self._run_folder() as folder:
+            report = self.check()
+            if self._is_main():
+                folder.begin(environment(seeds=self.config.evaluation.seeds, num_processes=self._num_processes()))
+                write_json(folder.path / "data.json", report.as_dict())
+            if self._has_source_stage():
+                self._stage("source_model", self._train_source)
+            self._stage("adapted", self._train_adapted)
+
+    def evaluate(self) -> TransferReport:
+        """Score the adapted model and everything it is compared with, and write the report.
+
+        Raises:
+            RunError: the run folder holds no trained model.
+        """
+        with self._run_folder() as folder:
+            if folder.finished("adapted", inputs=self._data_fingerprint()) is None:
+                raise RunError(f"{folder.path} holds no model adapted from this data; run `nlp-transfer train` first")
+            self._evaluate_systems()
+            return self._on_main(lambda: self._build_report(self.check()))
+
+    def run(self) -> TransferReport:
+        """Check, train, evaluate and report."""
+        with self._run_folder():
+            self.train()
+            return self.evaluate()
+
+    # What the stages share --------------------------------------------------------------------------------------------
+
+    def _has_source_stage(self) -> bool:
+        return self.config.data.source is not None and self.config.source_stage is not None
+
+    def _stage(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Run a stage unless it finished before from the same data; return its notes."""
+        folder = self._require_folder()
+        inputs = self._data_fingerprint()
+        notes = folder.finished(name, inputs=inputs)
+        if notes is not None:
+            logger.info("%s: finished before, not run again", name)
+            return notes
+        notes = make()
+        if self._is_main():
+            folder.finish(name, inputs=inputs, notes=notes)
+        self._wait()
+        return notes
+
+    @contextmanager
+    def _run_folder(self) -> Iterator[RunFolder]:
+        """Hold the run folder; inside another stage's hold, it is that one's."""
+        if self._open_folder is not None:
+            yield self._open_folder
+            return
+        with RunFolder(self.folder, resolved_config=write_yaml(self._resolved()), main=self._is_main()) as folder:
+            self._open_folder = folder
+            try:
+                yield folder
+            finally:
+                self._open_folder = None
+
+    def _require_folder(self) -> RunFolder:
+        if self._open_folder is None:
+            raise RuntimeError("a stage ran outside the run folder's hold")
+        return self._open_folder
+
+    def _resolved(self) -> dict[str, Any]:
+        return json.loads(json.dumps(as_dict(self.config)))  # type: ignore[no-any-return]
+
+    def _is_main(self) -> bool:
+        from nlp_transfer.training.processes import is_main
+
+        return is_main()
+
+    def _num_processes(self) -> int:
+        from nlp_transfer.training.processes import num_processes
+
+        return num_processes()
+
+    def _wait(self) -> None:
+        from nlp_transfer.training.processes import wait_for_all
+
+        wait_for_all()
+
+    def _on_main(self, make: Callable[[], Made]) -> Made:
+        """Compute something on the main process; the others wait and get the same object."""
+        from nlp_transfer.training.processes import computed_on_main
+
+        return computed_on_main(make)
+
+
+def fingerprint(*parts: object) -> str:
+    """Hash plain values to 16 hexadecimal digits."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

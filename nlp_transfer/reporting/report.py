@@ -1,0 +1,344 @@
+"""The report of a run: the content of `report.json`, and how its names and numbers are worded.
+
+`TransferReport` holds plain values in the format that DESIGN.md declares and hands them to terminal.py,
+markdown.py and figures.py, which only draw. What the numbers are is decided before, in `evaluation`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlp_transfer.errors import DataError
+from nlp_transfer.runs import write_json, write_text
+
+Array = npt.NDArray[np.float64]
+SCHEMA = 1
+PARTS = ("task", "primary_metric", "systems", "comparisons", "findings", "verdict", "provenance")
+DOMAINS = ("target", "source")
+SEVERITIES = ("block", "warn", "info")
+
+# In the order of the tables: from what needs nothing to the point of the run.
+LEARNT_FROM: dict[str, tuple[tuple[str, ...], str]] = {
+    "majority": ((), ""),
+    "copy": ((), ""),
+    "tfidf": (("source", "target"), " + "),
+    "scratch": (("target",), ""),
+    "zero_shot": (("source",), ""),
+    "probe": (("source", "target"), " + "),
+    "target_only": (("target",), ""),
+    "adapted": (("source", "target"), ", then "),
+}
+UNTRAINED = ("majority", "copy")
+FROM_SOURCE_MODEL = ("zero_shot", "adapted")
+_DIRECTION_MARKS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is written."""
+
+    label: str
+    factor: float = 100.0
+    """What the value in the report is multiplied by."""
+    unit: str = "%"
+    difference_unit: str = "points"
+    digits: int = 1
+    lowest_is_best: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The label with its unit, for the head of a column."""
+        return f"{self.label} {self.unit}".strip()
+
+    def rounded(self, value: float) -> float:
+        """Return the value as it is shown."""
+        return round(value * self.factor, self.digits)
+
+    def text(self, value: float | None, *, signed: bool = False) -> str:
+        """Write a value, or `-` where there is none.
+
+        >>> METRICS["accuracy"].text(0.8125), METRICS["accuracy"].text(0.03, signed=True)
+        ('81.2', '+3.0')
+        """
+        if value is None:
+            return "-"
+        return format(value * self.factor, f"{'+' if signed else ''}.{self.digits}f")
+
+
+METRICS = {
+    "accuracy": Metric("accuracy"),
+    "macro_f1": Metric("macro-F1"),
+    "matthews_correlation": Metric("Matthews", factor=1.0, unit="", difference_unit="", digits=3),
+    "expected_calibration_error": Metric("ECE", lowest_is_best=True),
+}
+
+
+def metric_of(name: str) -> Metric:
+    """Return how a metric is written; one that is not known is written as it comes."""
+    return METRICS.get(name, Metric(name, factor=1.0, unit="", difference_unit="", digits=3))
+
+
+def printable(text: object) -> str:
+    """Take control characters and terminal escapes out of text from data, and put it on one line.
+
+    >>> printable("a\\x1b[31mred\\x1b[0m" + chr(10) + "b")
+    'ared b'
+    """
+    without_escapes = re.sub(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)", "", str(text))
+    one_line = " ".join(without_escapes.split())
+    # Cc: control characters; Cs: halves of a character; the rest turn the reading direction of what follows.
+    return "".join(
+        letter
+        for letter in one_line
+        if unicodedata.category(letter) not in ("Cc", "Cs") and letter not in _DIRECTION_MARKS
+    )
+
+
+@dataclass(frozen=True)
+class TransferReport:
+    """What a run found out.
+
+    Args:
+        content: the report in the format of `report.json`; kept as a copy of plain values, without NaN.
+
+    Raises:
+        DataError: parts are missing, or the content has another schema.
+    """
+
+    content: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.content.get("schema") != SCHEMA:
+            raise DataError(
+                f"expected a report of schema {SCHEMA}, got {self.content.get('schema')!r}; "
+                "make it again with `nlp-transfer report`"
+            )
+        missing = [part for part in PARTS if part not in self.content]
+        if missing:
+            raise DataError(
+                f"the report lacks {', '.join(missing)}; make it again with `nlp-transfer report`"
+            )
+        object.__setattr__(self, "content", _plain(self.content))
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> TransferReport:
+        """Read a report.
+
+        Args:
+            path: a `report.json`, or the run folder that holds one.
+
+        Raises:
+            DataError: there is no report, or the file is not one.
+        """
+        path = Path(path).expanduser()
+        path = path / "report.json" if path.is_dir() else path
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise DataError(f"no report at {path}; `nlp-transfer evaluate` writes one") from error
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise DataError(f"{path} cannot be read as a JSON report: {error}") from error
+        if not isinstance(content, dict):
+            raise DataError(f"{path} must hold a JSON object, not {type(content).__name__}")
+        try:
+            return cls(content)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+
+    @property
+    def primary_metric(self) -> str:
+        """Name of the metric that the verdict is about."""
+        return str(self.content["primary_metric"])
+
+    @property
+    def systems(self) -> dict[str, dict[str, Any]]:
+        """Everything that was scored, in the order of the tables."""
+        order = list(LEARNT_FROM)
+        scored = self.content["systems"]
+        return {name: scored[name] for name in sorted(scored, key=lambda n: _position(n, order))}
+
+    @property
+    def comparisons(self) -> list[dict[str, Any]]:
+        """Paired differences of two systems on the same rows."""
+        return list(self.content["comparisons"])
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """What the checks found, the gravest first."""
+        return sorted(self.content["findings"], key=lambda f: _position(f["severity"], SEVERITIES))
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """Whether transfer helped: `transfer`, `against`, `sentence`, and the difference where measured."""
+        return dict(self.content["verdict"])
+
+    @property
+    def domains(self) -> list[str]:
+        """The domains on which something was scored."""
+        return [domain for domain in DOMAINS if any(system.get(domain) for system in self.systems.values())]
+
+    def score(self, system: str, domain: str, metric: str) -> dict[str, Any] | None:
+        """Return a score as `{value, low, high, n}`, or None where any of them was not measured."""
+        entry = self.content["systems"].get(system, {}).get(domain, {}).get(metric) or {}
+        return None if any(entry.get(part) is None for part in ("value", "low", "high", "n")) else entry
+
+    def test_rows(self, domain: str) -> str:
+        """Word how many test rows of a domain the scores come from: `n = 1,398`."""
+        scores = (self.score(system, domain, self.primary_metric) for system in self.systems)
+        counts = sorted({entry["n"] for entry in scores if entry is not None})
+        return f"n = {' to '.join(f'{n:,}' for n in (counts[:1] + counts[1:][-1:])) or 0}"
+
+    def labels_seen(self, domain: str) -> int | None:
+        """Return how many labels of a domain the run saw, selection included; None where it does not say."""
+        counts = self.content["provenance"].get("data", {}).get(domain)
+        return (counts.get("train") or 0) + (counts.get("dev") or 0) if counts else None
+
+    def learnt_from(self, system: str) -> str:
+        """Say what a system was trained on, in a word or two: `source, then target`."""
+        domains, joint = LEARNT_FROM.get(system, (("target",), ""))
+        given = {"target": self.labels_seen("target") != 0}
+        given["source"] = bool(self.labels_seen("source")) or "source" in self.domains
+        config = self.content["provenance"].get("config") or {}
+        if system in FROM_SOURCE_MODEL and config.get("source_stage", {}) is None:
+            given["source"] = False
+        return joint.join(domain for domain in domains if given[domain]) or "nothing"
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        probabilities: Mapping[str, Array] | None = None,
+        references: npt.NDArray[np.int64] | None = None,
+        label_names: Sequence[str] = (),
+    ) -> None:
+        """Write figures/*.png, report.md and, last, report.json; each whole or not at all.
+
+        Args:
+            folder: where to; made where it does not exist.
+            probabilities: for each system its predictions on the target's test rows, shape (rows, classes).
+            references: true class ids of these rows, shape (rows,); None leaves the figures about them out.
+            label_names: names of the classes.
+        """
+        from nlp_transfer.reporting.figures import draw_figures
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        figures = draw_figures(
+            self,
+            folder / "figures",
+            probabilities=probabilities or {},
+            references=references,
+            label_names=label_names,
+        )
+        figure_links = [figure.relative_to(folder).as_posix() for figure in figures]
+        write_text(folder / "report.md", self.to_markdown(figures=figure_links))
+        write_json(folder / "report.json", self.content)
+
+    def to_markdown(self, *, figures: Sequence[str] = ()) -> str:
+        """Render the report as Markdown; `figures` are links to the drawn ones."""
+        from nlp_transfer.reporting.markdown import report_markdown
+
+        return report_markdown(self, figures=figures)
+
+    def __str__(self) -> str:
+        """Render the report as the terminal shows it, 80 columns wide and without colour."""
+        from nlp_transfer.reporting.terminal import report_text
+
+        return report_text(self)
+
+    def public(self) -> dict[str, Any]:
+        """Return a copy of the content without local paths and the user's name, for publishing.
+
+        Of a path its last part is left: `/home/ada/reviews/mine.csv` becomes `…/mine.csv`.
+        """
+        return _without_paths(self.content)  # type: ignore[no-any-return]
+
+
+def _position(name: str, order: Sequence[str]) -> int:
+    """Return a name's place in an order; what is not in it comes last."""
+    return order.index(name) if name in order else len(order)
+
+
+def _plain(value: Any) -> Any:
+    """Copy nested values as what JSON can hold: NumPy's as plain ones, NaN and infinity as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str | Path):
+        return str(value).encode("utf-8", "replace").decode("utf-8")
+    return value
+
+
+# The last part of a path may hold spaces where the path is all there is, not inside a sentence.
+_WHOLE_PATH = re.compile(r"(?:file:|~|/|[A-Za-z]:[\\/]|\\\\)[^\n:;,\"']*")
+_PATH_IN_TEXT = re.compile(
+    r"""(?: file:/+                                  # a file URL
+          | (?<![\w/])~[\w.-]*[\\/]                  # somebody's home folder
+          | (?<![\w/.~…\\)\]}])/(?!/)(?=[^\s/]+/)    # two parts at least: "/s" is a unit, not a path
+          | (?<!\w)[A-Za-z]:[\\/](?!/)               # a Windows drive, not the "//" of a URL
+          | (?<![\w\\])\\\\                          # a Windows share
+        )[^\s'"<>|,;)]*""",
+    re.VERBOSE,
+)
+# Account names that belong to nobody; as words of a report they must stay.
+_NOBODY = {"root", "user", "admin", "administrator", "test", "runner", "ubuntu", "nobody", "home", "data"}
+
+
+def _without_paths(value: Any) -> Any:
+    """Copy nested plain values with local paths and the user's name taken out of the texts."""
+    if isinstance(value, dict):
+        return {key: _without_paths(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(each) for each in value]
+    return _public_text(value) if isinstance(value, str) else value
+
+
+def _public_text(text: str) -> str:
+    """Shorten local paths to their last part and take out the user's name."""
+    if _WHOLE_PATH.fullmatch(text):
+        text = _last_part(text)
+    else:
+        text = re.sub(rf"{re.escape(_home())}(?![\w.-])", "~", text) if _home() else text
+        text = _PATH_IN_TEXT.sub(lambda match: _last_part(match.group()), text)
+    for name in _user_names():
+        text = re.sub(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", "…", text)
+    return text
+
+
+def _last_part(path: str) -> str:
+    """Return the last part of a path behind an ellipsis; nothing of the home folder itself."""
+    parts = [part for part in re.split(r"[\\/]+", path) if part not in ("", "~", "file:")]
+    return f"…/{parts[-1]}" if parts and path.rstrip("/") != _home() else "…"
+
+
+def _home() -> str:
+    """Return the home folder; empty where there is none of its own."""
+    with contextlib.suppress(RuntimeError):
+        return str(Path.home()).rstrip("/")
+    return ""
+
+
+def _user_names() -> set[str]:
+    """Return what the user is called on this machine, where that says anything."""
+    names = {Path(_home()).name}
+    # A container may run under a number that no account has.
+    with contextlib.suppress(OSError, KeyError, ImportError):
+        names.add(getpass.getuser())
+    return {name for name in names if len(name) > 2 and name.lower() not in _NOBODY}

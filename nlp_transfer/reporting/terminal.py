@@ -1,0 +1,166 @@
+"""The report in the terminal: a table of the systems, the verdict, and what to look at.
+
+Text from data is printed as text: it is never read as markup, and control characters are taken out of it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nlp_transfer.reporting.report import UNTRAINED, TransferReport, metric_of, printable
+
+# Wide enough for an interval beside every score.
+WIDE_COLUMNS = 100
+SECONDS = ("seconds", "selection_seconds", "source_seconds")
+SECONDARY = ("macro_f1", "expected_calibration_error")
+VERDICT_STYLES = {"helped": "bold green", "harmed": "bold red", "no_evidence": "bold yellow"}
+SEVERITY_STYLES = {"block": "bold red", "warn": "yellow"}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column of numbers: what is shown for each system, and the shown value that is compared."""
+
+    heading: str
+    texts: list[str]
+    values: list[float | None]
+    lowest_is_best: bool = False
+
+    def best_rows(self, competing: Sequence[bool]) -> set[int]:
+        """Return the rows with the best value, ties included; none where nothing competes."""
+        rows = [row for row, value in enumerate(self.values) if competing[row] and value is not None]
+        known = [value for row in rows if (value := self.values[row]) is not None]
+        if len(known) < 2:
+            return set()
+        best = min(known) if self.lowest_is_best else max(known)
+        return {row for row in rows if self.values[row] == best}
+
+
+def render_report(report: TransferReport, console: Console) -> None:
+    """Print the systems, the verdict in a sentence and the warnings.
+
+    Args:
+        report: what to print.
+        console: where to; at 100 columns or more every score is printed with its interval.
+    """
+    console.print(_text(_headline(report), console, style="bold"))
+    console.print(_systems_table(report, console))
+    for note in _notes(report):
+        console.print(_text(note, console, style="dim"))
+    verdict = report.verdict
+    style = VERDICT_STYLES.get(verdict["transfer"], "bold")
+    console.print()
+    console.print(_text(verdict["sentence"], console, style=style))
+    for finding in report.findings:
+        if finding["severity"] in SEVERITY_STYLES:
+            label = _text(
+                f"{finding['severity']} {finding['check']}:",
+                console,
+                style=SEVERITY_STYLES[finding["severity"]],
+            )
+            words = "; ".join(filter(None, [finding["evidence"].rstrip("."), finding["advice"]]))
+            console.print(Text.assemble(label, " ", _text(words, console)))
+
+
+def report_text(report: TransferReport, *, columns: int = 80) -> str:
+    """Render what `render_report` prints as plain text, without colour."""
+    console = Console(
+        file=io.StringIO(), width=columns, color_system=None, force_terminal=False, legacy_windows=False
+    )
+    with console.capture() as captured:
+        render_report(report, console)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _headline(report: TransferReport) -> str:
+    """Say what was transferred from how many labels."""
+    labels = [
+        f"{count:,} {domain} labels"
+        for domain in report.domains
+        if (count := report.labels_seen(domain)) is not None
+    ]
+    return ": ".join(filter(None, [f"{report.content['task'].capitalize()} transfer", ", ".join(labels)]))
+
+
+def _systems_table(report: TransferReport, console: Console) -> Table:
+    """Build the table: a row for each system, the best of each column emphasised."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    wide = console.width >= WIDE_COLUMNS
+    table.add_column("\nsystem", no_wrap=True)
+    table.add_column("\nlearnt from")
+    columns = _columns(report, wide=wide)
+    for column in columns:
+        table.add_column(column.heading, justify="right", no_wrap=True)
+    competing = [name not in UNTRAINED for name in report.systems]
+    best = [column.best_rows(competing) for column in columns]
+    for row, name in enumerate(report.systems):
+        style = "bold" if name == "adapted" else ""
+        learnt_from = report.learnt_from(name)
+        if not wide:
+            learnt_from = learnt_from.replace(" + ", "+").replace(", then ", ", ")
+        cells = [_text(name, console, style=style), _text(learnt_from, console)]
+        for column, best_rows in zip(columns, best, strict=True):
+            style, mark = ("bold green", "*") if row in best_rows else ("", " ")
+            cells.append(_text(column.texts[row], console, style=style).append(mark))
+        table.add_row(*cells)
+    return table
+
+
+def _columns(report: TransferReport, *, wide: bool) -> list[_Column]:
+    """Build the columns of numbers: the primary metric on both domains, others on the target, the cost."""
+    primary = report.primary_metric
+    columns = [_score_column(report, domain, primary, interval=True) for domain in report.domains]
+    shown = [
+        metric for metric in SECONDARY if any(report.score(name, "target", metric) for name in report.systems)
+    ]
+    columns += [_score_column(report, "target", metric, interval=wide) for metric in shown]
+    costs = [system.get("cost") or {} for system in report.systems.values()]
+    seconds = [sum(cost.get(part) or 0.0 for part in SECONDS) if cost else None for cost in costs]
+    peaks = [cost.get("peak_rss_mb") for cost in costs]
+    return [*columns, _cost_column("time\ns", seconds), _cost_column("peak\nMB", peaks)]
+
+
+def _score_column(report: TransferReport, domain: str, name: str, *, interval: bool) -> _Column:
+    """Build the column of one metric on one domain."""
+    metric = metric_of(name)
+    entries = [report.score(system, domain, name) for system in report.systems]
+    texts = []
+    for entry in entries:
+        text = metric.text(entry["value"] if entry else None)
+        reach = f" ±{metric.text((entry['high'] - entry['low']) / 2)}" if entry and interval else ""
+        texts.append(text + reach)
+    values = [metric.rounded(entry["value"]) if entry else None for entry in entries]
+    heading = f"{domain}\n{metric.heading}" if interval else metric.heading.replace("-", "\n")
+    return _Column(heading, texts, values, metric.lowest_is_best)
+
+
+def _cost_column(heading: str, values: Sequence[float | None]) -> _Column:
+    """Build a column of seconds or megabytes: one decimal below a hundred, none above."""
+    texts = ["-" if value is None else f"{value:,.{1 if value < 100 else 0}f}" for value in values]
+    return _Column(heading, texts, [None if value is None else round(value, 1) for value in values], True)
+
+
+def _notes(report: TransferReport) -> list[str]:
+    """Say the units, what the intervals are, and over how many rows."""
+    rows = " and ".join(f"{report.test_rows(domain)} {domain}" for domain in report.domains)
+    unit = metric_of(report.primary_metric).unit
+    scores = f"Scores in {unit}" if unit else "Scores"
+    return [
+        f"{scores} on {rows} test rows; ± is half of the 95% interval of a bootstrap over these rows.",
+        "Time: training, selection, source model. * best of its column, untrained apart.",
+    ]
+
+
+def _text(text: object, console: Console, *, style: str = "") -> Text:
+    """Make text of what may come from data: no markup, no control characters, only what can be encoded."""
+    words = printable(text)
+    if not console.encoding.lower().startswith("utf"):
+        words = words.replace("±", "+-").encode(console.encoding, "replace").decode(console.encoding)
+    return Text(words, style=style)

@@ -1,0 +1,190 @@
+"""Makes a classifier out of a pretrained model and labelled rows, by one of the methods.
+
+`full` trains all weights but the embeddings, `lora` adds low-rank adapters and merges them, `lp_ft` starts the head
+from a probe and then trains as `full` does, `probe` fits logistic regression on frozen features. Whether the start is
+a source model or the bare pretrained one is the recipe's business: both go through here, so that they are compared
+under one procedure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from nlp_transfer.data.classification import EMPTY, Rows
+from nlp_transfer.data.splits import nested_subset
+from nlp_transfer.models.adapters import add_adapter, merge, save_adapter
+from nlp_transfer.models.batching import length_sorted_batches
+from nlp_transfer.models.loading import freeze, load_classifier
+from nlp_transfer.models.probe import ProbeHead
+from nlp_transfer.training.baselines import fit_probe
+from nlp_transfer.training.fit import FitResult, fit, parameter_counts
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """How a classifier is made: plain values out of a recipe."""
+
+    method: str
+    label_names: list[str]
+    max_length_tokens: int
+    seed: int
+    arguments: Mapping[str, Any]
+    """TrainingArguments."""
+    freeze_layers: int = 0
+    rank: int = 16
+    alpha: int = 32
+    target_modules: str | Sequence[str] = "auto"
+    replay: float = 0.0
+    """Source rows beside each target row."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained classifier and what it took."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    fit: FitResult
+    trainable: int
+    total: int
+
+
+def train_classifier(
+    start: str,
+    procedure: Procedure,
+    train: Rows,
+    dev: Rows = EMPTY,
+    *,
+    label: str,
+    folder: Path,
+    revision: str | None = None,
+    pretrained: bool = True,
+    replayed: Rows | None = None,
+    history: Path | None = None,
+    adapter_folder: Path | None = None,
+) -> Trained:
+    """Train a sequence classifier by `full`, `lora` or `lp_ft`.
+
+    Args:
+        start: Hub id or folder of the model to start from.
+        procedure: how.
+        train: rows to learn from.
+        dev: rows to select the best epoch on; may be empty.
+        label: names the run in progress and history.
+        folder: for checkpoints.
+        revision: Hub revision of the start.
+        pretrained: False starts all weights at random; then nothing is frozen.
+        replayed: source rows, of which `procedure.replay` times the target's number join the training.
+        history: file for one line a logged step.
+        adapter_folder: where `lora` leaves its adapter alone.
+    """
+    torch.manual_seed(procedure.seed)
+    loaded = load_classifier(start, label_names=procedure.label_names, revision=revision, pretrained=pretrained)
+    model: Any = loaded.model
+    if pretrained:
+        freeze(model, layers=procedure.freeze_layers)
+    if procedure.method == "lp_ft":
+        start_head_from_probe(model, loaded.tokenizer, train, procedure)
+    if procedure.method == "lora":
+        model = add_adapter(
+            model, rank=procedure.rank, alpha=procedure.alpha, targets=procedure.target_modules,
+            fresh=loaded.fresh, seed=procedure.seed,
+        )  # fmt: skip
+    trainable, total = parameter_counts(model)
+    plan = budget(train, replayed, procedure)
+    result = fit(
+        model, loaded.tokenizer, plan.rows, dev, label=label, arguments=plan.arguments, evaluations=plan.evaluations,
+        folder=folder, history=history, seed=procedure.seed, max_length_tokens=procedure.max_length_tokens,
+    )  # fmt: skip
+    if isinstance(model, PeftModel):
+        if adapter_folder is not None:
+            save_adapter(model, adapter_folder, base=start, label_names=procedure.label_names)
+        model = merge(model)
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    return Trained(model, loaded.tokenizer, result, trainable, total)
+
+
+# Times that rows are seen: more often the fewer there are, once from about 6,000 on. benchmarks/results/defaults.json
+# has the runs.
+PASSES_AT_64, MIN_PASSES, MAX_PASSES = 12, 1, 24
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The rows of one epoch, the arguments with the number of epochs, and how often to evaluate in an epoch."""
+
+    rows: Rows
+    arguments: dict[str, Any]
+    evaluations: int = 1
+
+
+def budget(train: Rows, replayed: Rows | None, procedure: Procedure) -> Budget:
+    """Decide how often the target rows are seen, and mix source rows in.
+
+    With replay, one long epoch holds the target rows as often as they are to be seen and other source rows beside
+    them each time; the dev rows are scored after each pass over the target.
+    """
+    arguments = dict(procedure.arguments)
+    if "max_steps" not in arguments:
+        arguments.setdefault("num_train_epochs", passes_for(len(train)))
+    wanted = round(len(train) * procedure.replay)
+    if replayed is None or not wanted or not len(replayed) or "max_steps" in arguments:
+        return Budget(train, arguments)
+    passes = max(1, math.ceil(arguments["num_train_epochs"]))
+    seen = [row for _ in range(passes) for row in range(len(train))]
+    drawn = nested_subset(replayed.labels.tolist(), min(wanted * passes, len(replayed)), seed=procedure.seed)
+    rows = train.take(seen).joined(replayed.take(drawn))
+    return Budget(rows, {**arguments, "num_train_epochs": 1}, evaluations=passes)
+
+
+def passes_for(rows: int) -> int:
+    """Return how many times so many target rows are seen by default."""
+    return int(np.clip(round(PASSES_AT_64 * math.sqrt(64 / max(1, rows))), MIN_PASSES, MAX_PASSES))
+
+
+def start_head_from_probe(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, train: Rows, procedure: Procedure
+) -> None:
+    """Set the classifier's last layer to a probe of what that layer sees (Kumar et al. 2022, LP-FT)."""
+    layer = last_linear(model)
+    features = _inputs_of(layer, model, tokenizer, train.texts, procedure.max_length_tokens)
+    pipeline = fit_probe(features, train, seed=procedure.seed)
+    ProbeHead.from_pipeline(pipeline, len(procedure.label_names)).start_linear(layer)
+
+
+def last_linear(model: PreTrainedModel) -> nn.Linear:
+    """Return the layer whose outputs are the class scores."""
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == model.config.num_labels]
+    return layers[-1]
+
+
+@torch.inference_mode()
+def _inputs_of(
+    layer: nn.Linear, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
+) -> npt.NDArray[np.float32]:
+    """Run texts through a classifier and catch what one layer gets, shape (texts, features)."""
+    caught: list[torch.Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].detach()))
+    features = np.zeros((len(texts), layer.in_features), dtype=np.float32)
+    model.eval()
+    try:
+        for rows, inputs in length_sorted_batches(
+            tokenizer, texts, max_length_tokens=max_length, device=model.device, label="probe the head's input"
+        ):
+            model(**inputs)
+            features[rows] = caught.pop().float().cpu().numpy()
+    finally:
+        hook.remove()
+    return features

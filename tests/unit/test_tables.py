@@ -1,0 +1,222 @@
+"""Rows come out of bytes unchanged, and a file that is not what its name says is refused by name and line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlp_transfer.data.tables import format_of, read_rows, read_source
+from nlp_transfer.errors import DataError
+
+GOOD, BAD = {"text": "Good, really", "label": "1"}, {"text": "Bad", "label": "0"}
+
+
+def rows(content: bytes, name: str, **options: Any) -> list[dict[str, Any]]:
+    return list(read_rows(io.BytesIO(content), name=name, **options))
+
+
+def parquet_bytes(**columns: list[Any]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b'text,label\n"Good, really",1\nBad,0\n', "a.csv"),
+        (b'text,label\r\n"Good, really",1\r\n\r\nBad,0', "a.CSV"),
+        (b"text;label\nGood, really;1\nBad;0\n", "a.csv"),
+        (b'\xef\xbb\xbftext,label\n"Good, really",1\nBad,0\n', "a.csv"),
+        (b"text\tlabel\nGood, really\t1\nBad\t0\n", "a.tsv"),
+        (b'{"text": "Good, really", "label": "1"}\n\n{"text": "Bad", "label": "0"}', "a.jsonl"),
+        (b'{"text": "Good, really", "label": "1"}\r\n{"text": "Bad", "label": "0"}\r\n', "a.ndjson"),
+        (gzip.compress(b'text,label\n"Good, really",1\nBad,0\n'), "a.csv.gz"),
+        (parquet_bytes(text=["Good, really", "Bad"], label=["1", "0"]), "a.parquet"),
+        (gzip.compress(parquet_bytes(text=["Good, really", "Bad"], label=["1", "0"])), "a.parquet.gz"),
+        (b'text,label\n"Good, really",1\nBad,0\n', "pypi://a==1/a.zip!a.csv"),
+    ],
+)
+def test_each_format_gives_the_same_rows(content: bytes, name: str) -> None:
+    assert rows(content, name) == [GOOD, BAD]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "options", "expected"),
+    [
+        (b"1\tgood\n", "a.txt", {"format": "tsv", "columns": ["id", "text"]}, [{"id": "1", "text": "good"}]),
+        (b"1,good\n", "a.csv", {"columns": ["id", "text"]}, [{"id": "1", "text": "good"}]),
+        (b'text\tlabel\n"6" wide\t1\n', "a.tsv", {}, [{"text": '"6" wide', "label": "1"}]),
+        (b'text,label\n"two\nlines, ""quoted""",1\n', "a.csv", {}, [{"text": 'two\nlines, "quoted"', "label": "1"}]),
+        (b"text,label\n 007 ,1.50\n", "a.csv", {}, [{"text": " 007 ", "label": "1.50"}]),
+        (b"one\r\n\r\ntwo", "a.txt", {}, [{"text": "one"}, {"text": ""}, {"text": "two"}]),
+        (b'{"text": "a", "label": 5, "more": null}', "a.jsonl", {}, [{"text": "a", "label": 5, "more": None}]),
+        (b"text,label\n", "a.csv", {}, []),
+        (b"", "a.jsonl", {}, []),
+        ("text,label\ncafé,1\n".encode("cp1252"), "a.csv", {"encoding": "cp1252"}, [{"text": "café", "label": "1"}]),
+        ("text,label\ncafé,1\n".encode("utf-16"), "a.csv", {"encoding": "utf-16"}, [{"text": "café", "label": "1"}]),
+        ("text,label\n日本,1\n".encode(), "a.csv", {"encoding": "UTF8"}, [{"text": "日本", "label": "1"}]),
+        (parquet_bytes(text=["a", None], stars=[5, 1]), "a.parquet", {},
+         [{"text": "a", "stars": 5}, {"text": None, "stars": 1}]),
+    ],
+)  # fmt: skip
+def test_cells_are_read_as_they_stand(
+    content: bytes, name: str, options: dict[str, Any], expected: list[dict[str, Any]]
+) -> None:
+    assert rows(content, name, **options) == expected
+
+
+FRENCH = "Ce café était très bon et le garçon a été gentil"
+LATIN = "text,label\n" + f"{FRENCH},1\n" * 20
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "options", "message"),
+    [
+        (b"", "a.csv", {}, r"a\.csv is empty: a header line with column names was expected"),
+        (b"text,text\n", "a.csv", {}, r"two columns have the same name in its header \['text', 'text'\]"),
+        (b"text,label\na,1\nb\n", "a.csv", {}, r"a\.csv, line 3: 1 cells, expected 2 \(text, label\)"),
+        (b"text\tlabel\na\tb\tc\n", "a.tsv", {}, r"a\.tsv, line 2: 3 cells, expected 2"),
+        (b'text,label\n"open,1\n', "a.csv", {}, r"a\.csv, line 2: unexpected end of data"),
+        (b'text,label\n"a"b,1\n', "a.csv", {}, r"a\.csv, line 2: '.' expected after '.'"),
+        (b"{}\n{'text': 1}\n", "a.jsonl", {}, r"a\.jsonl, line 2: not JSON"),
+        (b"[" * 100_000, "a.jsonl", {}, r"a\.jsonl, line 1: not JSON"),
+        (b'\n["a", 1]\n', "a.jsonl", {}, r"a\.jsonl, line 2: expected an object with columns, got list"),
+        (b"PAR1 but not really", "a.parquet", {}, r"a\.parquet is not a parquet file"),
+        (b"text,label\n", "a.parquet", {}, r"a\.parquet is not a parquet file"),
+        (b"text,label\n", "a.csv.gz", {}, r"a\.csv\.gz is not a whole gzip file"),
+        (gzip.compress(bytes(5_000))[:-9], "a.txt.gz", {}, r"a\.txt\.gz is not a whole gzip file"),
+        (
+            b"text,label\n",
+            "a.xlsx",
+            {},
+            r"a\.xlsx: the format is not known by its name; set format to one of csv, jsonl",
+        ),
+        (b"text,label\n", "a", {}, r"a: the format is not known by its name"),
+        (b"text,label\n", "a.csv", {"encoding": "utf-9"}, r"there is no text encoding 'utf-9'"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.csv", {}, r"is not utf-8 text \(it looks like a binary file\)"),
+        (b"PK\x03\x04\0\0\n", "a.csv", {}, r"is not text \(it looks like a binary file\)"),
+        ("text,label\na,1\n".encode("utf-16"), "a.csv", {}, r"is not utf-8 text; set encoding: utf-16"),
+        (b"text,label\na,\xff\n", "a.csv", {}, r"is not utf-8 text \(byte 0xff\); set encoding"),
+        (
+            LATIN.encode("latin-1"),
+            "a.csv",
+            {},
+            r"is not utf-8 text \(byte 0xe9\); set encoding: cp1252 \(a guess",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_line(
+    content: bytes, name: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        rows(content, name, **options)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "encoding"),
+    [
+        (FRENCH, "latin-1"),
+        ("Das Gerät läuft überhaupt nicht und ist die größte Enttäuschung meines Lebens", "cp1252"),
+        ("Zażółć gęślą jaźń produkt jest bardzo dobry i świetnie działa", "cp1250"),
+        ("Это очень плохой телефон и батарея умерла через неделю", "cp1251"),
+    ],
+)
+def test_the_advised_encoding_reads_the_file(sentence: str, encoding: str) -> None:
+    content = ("text,label\n" + f"{sentence},1\n" * 20).encode(encoding)
+    with pytest.raises(DataError) as caught:
+        rows(content, "a.csv")
+    advised = re.search(r"set encoding: (\S+)", str(caught.value))
+    assert advised is not None
+    assert rows(content, "a.csv", encoding=advised[1])[0]["text"] == sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.csv", "csv"), ("b/a.TSV.gz", "tsv"), ("x.zip!y/z.ndjson", "jsonl"), ("x.tar.gz!z.txt", "txt")],
+)
+def test_the_format_follows_the_innermost_name(name: str, expected: str) -> None:
+    assert format_of(name) == expected
+
+
+def test_a_source_is_opened_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.data"
+    path.write_text("good\t1\n")
+    assert list(read_source(str(path), format="tsv", columns=["text", "label"])) == [
+        {"text": "good", "label": "1"}
+    ]
+
+
+# The Hub ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[dict[str, Any]]]:
+    """Put a function in the place of `datasets.load_dataset`; the list fills with what it is called with."""
+    import datasets
+
+    calls: list[dict[str, Any]] = []
+
+    def install(answer: Any) -> list[dict[str, Any]]:
+        def load_dataset(name: str, **options: Any) -> Any:
+            calls.append({"name": name, **options})
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+        return calls
+
+    return install
+
+
+def test_class_ids_of_a_hub_data_set_become_names(hub: Callable[[Any], list[dict[str, Any]]]) -> None:
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
+    columns = {"text": ["a", "b", "c"], "label": [1, 0, None]}
+    calls = hub(Dataset.from_dict(columns, features=features))
+    assert [row["label"] for row in read_source("hub://me/reviews@abc/train")] == ["pos", "neg", None]
+    assert calls == [{"name": "me/reviews", "revision": "abc", "split": "train"}]
+
+
+def test_a_hub_data_set_without_a_revision_is_its_newest(hub: Callable[[Any], list[dict[str, Any]]]) -> None:
+    from datasets import Dataset
+
+    calls = hub(Dataset.from_dict({"text": ["a"], "stars": [5]}))
+    assert list(read_source("hub://me/reviews/test")) == [{"text": "a", "stars": 5}]
+    assert calls == [{"name": "me/reviews", "revision": None, "split": "test"}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (ValueError('Unknown split "trian".'), r'Unknown split "trian".; did you mean train\?'),
+        (
+            ConnectionError("Couldn't reach the Hub"),
+            r"cannot be read from the Hub \(Couldn't reach the Hub\); is the network",
+        ),
+        (FileNotFoundError("no such data set"), r"cannot be read from the Hub \(no such data set\)"),
+    ],
+)
+def test_a_hub_data_set_that_cannot_be_had_is_refused(
+    hub: Callable[[Any], list[dict[str, Any]]], answer: Exception, message: str
+) -> None:
+    hub(answer)
+    with pytest.raises(DataError, match=message):
+        list(read_source("hub://me/reviews/trian"))
+
+
+@pytest.mark.parametrize("uri", ["hub://reviews", "hub://me/reviews", "hub://me/reviews/"])
+def test_a_hub_source_has_owner_name_and_split(uri: str) -> None:
+    with pytest.raises(DataError, match=r"must have the form hub://owner/name@revision/split"):
+        list(read_source(uri))
