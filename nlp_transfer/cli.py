@@ -265,10 +265,8 @@ def _stop(number: int, _: object) -> None:
 
 def _log_to_stderr(level: int) -> None:
     """Send the package's log to stderr, and keep the libraries to what a user must know."""
-    from rich.console import Console
-    from rich.logging import RichHandler
-
-    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S", markup=False)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
     package = logging.getLogger("nlp_transfer")
     package.handlers = [handler]
     package.setLevel(level)

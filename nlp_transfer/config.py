@@ -123,7 +123,8 @@ class AdaptationConfig:
     freeze_layers: int = Field(default=0, ge=0)
     """Keep the first n layers as they are. The embeddings always stay as they are."""
     replay: float = Field(default=1.0, ge=0)
-    """Source rows that are learnt again beside each target row: against forgetting, and it helps the target too."""
+    """Source rows that are learnt again beside each target row: against forgetting, and it helps the target
+    too."""
     training: dict[str, Any] = Field(default_factory=dict)
     """TrainingArguments of this stage; they override the common `training`."""
 

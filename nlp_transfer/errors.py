@@ -39,8 +39,8 @@ class RunError(TransferError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Word the nearest matches of a misspelt name, or all known names when none is near.
 
-    >>> did_you_mean("lable_column", ["label_column", "text_column"])
-    'did you mean label_column?'
+    >>> did_you_mean("lable", ["label", "text"])
+    'did you mean label?'
     """
     names = sorted({str(option) for option in known})
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.6)

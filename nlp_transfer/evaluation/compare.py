@@ -41,7 +41,7 @@ class Scorer:
     ) -> None:
         self.references = references
         self.weights = bootstrap_weights(len(references), resamples=resamples, seed=seed, groups=groups)
-        self._resampled: dict[int, dict[str, Array]] = {}
+        self._resampled: dict[int, tuple[Array, dict[str, Array]]] = {}
 
     def scores(self, per_seed: Sequence[Array]) -> dict[str, dict[str, float | int]]:
         """Score a system: for each metric the mean over seeds, its 95% interval over rows, and n."""
@@ -89,13 +89,16 @@ class Scorer:
         return float(resampled_scores(probabilities, self.references.tolist(), whole)[metric][0])
 
     def _mean_resampled(self, per_seed: Sequence[Array], metric: str) -> Array:
-        return np.mean([self._resample(probabilities)[metric] for probabilities in per_seed], axis=0)
+        samples = [self._resample(probabilities)[metric] for probabilities in per_seed]
+        return np.asarray(np.mean(samples, axis=0))
 
     def _resample(self, probabilities: Array) -> dict[str, Array]:
+        """Score one array under all resamples, once; the array is kept, so that its id stays its own."""
         key = id(probabilities)
         if key not in self._resampled:
-            self._resampled[key] = resampled_scores(probabilities, self.references.tolist(), self.weights)
-        return self._resampled[key]
+            scores = resampled_scores(probabilities, self.references.tolist(), self.weights)
+            self._resampled[key] = (probabilities, scores)
+        return self._resampled[key][1]
 
 
 def verdict(noise: NoiseInterval | None, *, against: str, seeds: int, why_not: str = "") -> dict[str, Any]:

@@ -55,6 +55,7 @@ def resampled_scores(probabilities: Array, references: Sequence[int], weights: A
     Returns:
         For each metric an array of shape (resamples,).
     """
+    probabilities = np.asarray(probabilities, dtype=np.float64)
     classes = probabilities.shape[1]
     truth, predicted = np.asarray(references), probabilities.argmax(axis=1)
     confusion = (weights @ np.eye(classes * classes)[truth * classes + predicted]).reshape(

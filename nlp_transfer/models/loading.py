@@ -111,7 +111,7 @@ def load_classifier(
     config.label2id = {name: number for number, name in enumerate(label_names)}
     config.problem_type = "single_label_classification"
     tokenizer = load_tokenizer(path, revision=revision)
-    with _as_model_error(path), _quiet():
+    with _as_model_error(path), quiet_library():
         if not pretrained:
             model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
             return LoadedClassifier(model, tokenizer, [name for name, _ in model.named_parameters()])
@@ -176,7 +176,7 @@ def _load_config(path: str, revision: str | None) -> PreTrainedConfig:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_library() -> Iterator[None]:
     """Keep the library's notes on fresh weights and its loading bar away; the caller says what matters."""
     from transformers.utils import logging as library
 

@@ -33,10 +33,11 @@ def save_trained(model: Any, tokenizer: Any, folder: Path, *, texts: Sequence[st
         RunError: the reloaded model scores differently.
     """
     from nlp_transfer.inference.predict import predict_logits
+    from nlp_transfer.models.loading import quiet_library
 
     tokenizer.model_max_length = max_length_tokens
     before = predict_logits(model, tokenizer, texts, max_length_tokens=max_length_tokens)
-    with whole_folder(folder) as part:
+    with whole_folder(folder) as part, quiet_library():
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         _require_same(part, texts, before)

@@ -126,6 +126,8 @@ def fit(
     began = time.perf_counter()
     trainer.train(resume_from_checkpoint=_newest_checkpoint(folder))
     seconds = time.perf_counter() - began
+    # Takes the mixed-precision wrapper off, in place: from here on the model computes as `transformers` loads it.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     losses = [record["loss"] for record in trainer.state.log_history if "loss" in record]
     if losses and not np.isfinite(losses[-1]):
         raise RunError(f"{label}: the loss is {losses[-1]} at step {trainer.state.global_step}; lower learning_rate")

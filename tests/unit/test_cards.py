@@ -72,10 +72,17 @@ def test_a_card_without_a_licence_has_an_unknown_one(tmp_path: Path) -> None:
 
 def test_a_recipe_completes_each_source_and_wins(tmp_path: Path) -> None:
     card = load_card(card_file(tmp_path, CARD))
-    first, second = card.domains(DomainConfig(card="mine", train_size=64, text_column="title", test_share=0.2))
+    first, second = card.domains(
+        DomainConfig(card="mine", train_size=64, text_column="title", test_share=0.2)
+    )
     assert (first.path, second.path) == ("a.csv", "b.csv")
     for domain in (first, second):
-        assert (domain.card, domain.train_size, domain.text_column, domain.test_share) == (None, 64, "title", 0.2)
+        assert (domain.card, domain.train_size, domain.text_column, domain.test_share) == (
+            None,
+            64,
+            "title",
+            0.2,
+        )
     assert card.domains(DomainConfig(card="mine"))[0].test_share == 0.5
 
 
@@ -113,8 +120,14 @@ def test_declared_counts_hold_unless_a_recipe_chooses_other_rows(
         ("---\n\n---\n", r"its head has no nlp_transfer block"),
         (CARD.replace("  task: sentiment\n", ""), r"task\s+Field required"),
         (CARD.replace("  task:", "  tsak: sentiment\n  task:"), r"tsak\s+Unexpected keyword argument"),
-        (CARD.replace("- path: a.csv", "- pth: a.csv"), r"data card mine: .*\spth\s+Unexpected keyword argument"),
-        (CARD.replace("{neg: negative, pos: positive, unsure: null}", "[neg, pos]"), r"data card mine: .*\slabel_map\s"),
+        (
+            CARD.replace("- path: a.csv", "- pth: a.csv"),
+            r"data card mine: .*\spth\s+Unexpected keyword argument",
+        ),
+        (
+            CARD.replace("{neg: negative, pos: positive, unsure: null}", "[neg, pos]"),
+            r"data card mine: .*\slabel_map\s",
+        ),
     ],
 )
 def test_a_card_that_is_not_one_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -148,5 +161,7 @@ def test_an_unknown_card_is_answered_with_the_known_ones(name: str, message: str
 
 def test_an_installation_without_cards_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "__file__", str(tmp_path / "nlp_transfer" / "resources.py"))
-    with pytest.raises(TransferError, match="the installation of nlp-transfer has no data_cards; install it again"):
+    with pytest.raises(
+        TransferError, match="the installation of nlp-transfer has no data_cards; install it again"
+    ):
         load_card("imdb")

@@ -58,7 +58,9 @@ def named_labels(domain: DomainData) -> dict[str, str]:
         ("body,verdict", {"text_column": "body", "label_column": "verdict"}),
     ],
 )
-def test_usual_columns_are_found_and_others_are_named(write_rows: Any, header: str, keys: dict[str, str]) -> None:
+def test_usual_columns_are_found_and_others_are_named(
+    write_rows: Any, header: str, keys: dict[str, str]
+) -> None:
     domain = load(write_rows(reviews(["bad", "good"]), header=header), **keys)
     assert named_labels(domain)["sentence number 0"] == "bad"
     assert named_labels(domain)["sentence number 99"] == "good"
@@ -68,7 +70,11 @@ def test_usual_columns_are_found_and_others_are_named(write_rows: Any, header: s
 def test_what_is_left_out_is_counted_by_its_reason(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = [{"text": text, "label": label} for text, label in reviews([1, 5])]
     lines += [{"text": " ", "label": 1}, {"text": None, "label": 1}, {"text": 7, "label": 5}, {"label": 5}]
-    lines += [{"text": "no label", "label": None}, {"text": "nor here", "label": float("nan")}, {"text": "or", "label": ""}]
+    lines += [
+        {"text": "no label", "label": None},
+        {"text": "nor here", "label": float("nan")},
+        {"text": "or", "label": ""},
+    ]
     lines += [{"text": "undecided", "label": 3}] * 2
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     domain = load(tmp_path / "rows.jsonl", label_map={1: "negative", 5: "positive", 3: None})
@@ -83,13 +89,17 @@ def test_bins_name_ranges_with_both_ends(write_rows: Any) -> None:
     named = named_labels(domain)
     found = {rating: named.get(f"rated {rating}") for rating in ratings}
     assert found == {
-        -4: "negative", -0.5: "negative", -0.4: None, 0: None, 0.49: None, 0.5: "positive", 4: "positive", 4.1: None,
+        -4: "negative", -0.5: "negative", -0.4: None, 0: None, 0.49: None, 0.5: "positive", 4: "positive",
+        4.1: None,
     }  # fmt: skip
     assert domain.dropped == {"label in no bin": 4}
 
 
 def test_rows_are_chosen_by_other_columns(write_rows: Any) -> None:
-    rows = [(text, label, ["shop", "5"][number % 4 < 2]) for number, (text, label) in enumerate(reviews(["a", "b"]))]
+    rows = [
+        (text, label, ["shop", "5"][number % 4 < 2])
+        for number, (text, label) in enumerate(reviews(["a", "b"]))
+    ]
     path = write_rows(rows, header="text,label,origin")
     domain = load(path, where={"origin": 5.0})
     assert sorted(named_labels(domain)) == sorted(row[0] for row in rows if row[2] == "5")
@@ -118,16 +128,20 @@ def test_row_ids_lead_back_to_the_file(write_rows: Any) -> None:
         (["pos", "neg"], {}, None, ["neg", "pos"], ("pos", "neg")),
         ([10, 9, 2], {}, None, ["2", "9", "10"], ("10", "9")),
         (["5.0", 1], {}, None, ["1", "5"], ("5", "1")),
-        (["True", "FALSE"], {"label_map": {True: "positive", False: "negative"}}, None, SENTIMENT, ("positive", "negative")),
+        (["True", "FALSE"], {"label_map": {True: "positive", False: "negative"}}, None, SENTIMENT,
+         ("positive", "negative")),
         ([1, 0], {"label_names": SENTIMENT}, None, SENTIMENT, ("positive", "negative")),
         ([1, 0], {}, SENTIMENT, SENTIMENT, ("positive", "negative")),
-        ([1, 0], {"label_names": SENTIMENT}, ["positive", "negative"], ["positive", "negative"], ("positive", "negative")),
-        (["positive", "negative"], {}, ["positive", "negative"], ["positive", "negative"], ("positive", "negative")),
+        ([1, 0], {"label_names": SENTIMENT}, ["positive", "negative"], ["positive", "negative"],
+         ("positive", "negative")),
+        (["positive", "negative"], {}, ["positive", "negative"], ["positive", "negative"],
+         ("positive", "negative")),
         (["1", "0"], {}, ["0", "1"], ["0", "1"], ("1", "0")),
-        ([5, 1], {"label_map": {5: "positive", "1.0": "negative"}}, SENTIMENT, SENTIMENT, ("positive", "negative")),
+        ([5, 1], {"label_map": {5: "positive", "1.0": "negative"}}, SENTIMENT, SENTIMENT,
+         ("positive", "negative")),
         ([2, 0, 1], {"label_map": {2: None}}, SENTIMENT, SENTIMENT, (None, "negative")),
-        ([1, 0], {"label_names": SENTIMENT, "label_map": {"negative": "bad", "positive": "good"}}, ["good", "bad"],
-         ["good", "bad"], ("good", "bad")),
+        ([1, 0], {"label_names": SENTIMENT, "label_map": {"negative": "bad", "positive": "good"}},
+         ["good", "bad"], ["good", "bad"], ("good", "bad")),
     ],
 )  # fmt: skip
 def test_labels_become_class_names(
@@ -144,7 +158,9 @@ def test_labels_become_class_names(
     assert (named.get("sentence number 0"), named.get("sentence number 1")) == first_and_second
 
 
-def test_class_ids_in_the_sources_order_are_said_once(write_rows: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_class_ids_in_the_sources_order_are_said_once(
+    write_rows: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level("INFO", logger="nlp_transfer"):
         domain = load(write_rows(reviews([0, 1])), known=["bad", "good"])
     assert domain.notes == ["labels are class ids in the source's order: 0 = bad, 1 = good"]
@@ -162,10 +178,12 @@ def test_class_ids_in_the_sources_order_are_said_once(write_rows: Any, caplog: p
         ([0, 4], {}, SENTIMENT, r"\{0: negative, 4: positive\}"),
         (["positive", "negative", 3], {}, SENTIMENT, r"\{3: null\}"),
         (["neg", "Positive"], {}, SENTIMENT, r"\{Positive: positive, neg: negative\}"),
-        (["bad", "good"], {}, SENTIMENT, r"\{bad: null\|negative\|positive, good: null\|negative\|positive\}"),
+        (["bad", "good"], {}, SENTIMENT,
+         r"\{bad: null\|negative\|positive, good: null\|negative\|positive\}"),
         (["bad", "good"], {"label_names": SENTIMENT}, None, r"the label\(s\) bad, good are none"),
         ([0, 1, 2], {}, SENTIMENT, r"the label\(s\) 0, 1, 2 are none"),
-        (list(range(100, 130)), {}, SENTIMENT, r"105, 106, 107, 108, 109 and 20 more are none[\s\S]*109: negative, \.\.\.\}"),
+        (list(range(100, 130)), {}, SENTIMENT,
+         r"105, 106, 107, 108, 109 and 20 more are none[\s\S]*109: negative, \.\.\.\}"),
         ([1, 5], {"label_map": {1: "negative", 5: "postive"}}, SENTIMENT,
          r"the label map leads to postive, which is none of the known classes .*did you mean positive\?"),
     ],
@@ -189,26 +207,33 @@ def test_the_advised_map_of_a_source_is_put_where_it_is_read(write_rows: Any) ->
 @pytest.mark.parametrize(
     ("rows", "keys", "message"),
     [
-        (reviews(["a", "b"]), {"text_column": "txet"}, r"has no column 'txet' \(text_column\); did you mean text\?"),
-        (reviews(["a", "b"]), {"label_column": "lable"}, r"has no column 'lable' \(label_column\); did you mean label\?"),
+        (reviews(["a", "b"]), {"text_column": "txet"},
+         r"has no column 'txet' \(text_column\); did you mean text\?"),
+        (reviews(["a", "b"]), {"label_column": "lable"},
+         r"has no column 'lable' \(label_column\); did you mean label\?"),
         (reviews(["a", "b"]), {"group_column": "product"}, r"has no column 'product' \(group_column\)"),
         (reviews(["a", "b"]), {"where": {"origin": "shop"}}, r"has no column 'origin' \(where\)"),
         (reviews(["a", "b"]), {"where": {"label": "c"}}, r"has no usable row$"),
         (reviews(["a", "b"]), {"group_column": "text", "group_pattern": "("},
          r"data\.target\.group_pattern is not a regular expression: '\('"),
-        (reviews(["a", "b"]), {"label_bins": {"negative": (0, 1)}}, r"row 0: label_bins needs numbers, got 'a'"),
+        (reviews(["a", "b"]), {"label_bins": {"negative": (0, 1)}},
+         r"row 0: label_bins needs numbers, got 'a'"),
         ([("", "a"), (" ", "b")], {}, r"has no usable row \(\{'empty or non-string text': 2\}\)"),
         ([], {}, r"has no usable row"),
         (reviews(["a"]), {}, r"its train rows have only the class\(es\) a; at least two of a are needed"),
-        (reviews([1, 5]), {"label_map": {1: None, 5: None}}, r"no row of .*rows\.csv is left: its labels are all mapped to null"),
+        (reviews([1, 5]), {"label_map": {1: None, 5: None}},
+         r"no row of .*rows\.csv is left: its labels are all mapped to null"),
         (reviews([1, 5]), {"label_map": {1: None}}, r"its train rows have only the class\(es\) 5"),
-        (reviews(["a", "b"]), {"train_size": 81}, r"train_size is 81 and only 80 training rows are left after 20 were held"),
+        (reviews(["a", "b"]), {"train_size": 81},
+         r"train_size is 81 and only 80 training rows are left after 20 were held"),
         (reviews(["a", "b"]), {"train_size": 1}, r"its train rows have only the class\(es\) [ab]"),
         (reviews(["a", "b"]), {"test_size": 1}, r"its test rows have only the class\(es\) [ab]"),
         ([(f"text {n}", "ab"[n % 2], "one shop") for n in range(50)], {"group_column": "shop"},
          r"none of the 50 rows can be held out for testing.*name a group_column with more groups"),
-        ([("the same", "a"), ("The same!", "b")], {}, r"none of the 2 rows .* each class keeps a row for training"),
-        ([(f"text {n}", n) for n in range(50)], {}, r"none of the 50 rows .* each class keeps a row for training"),
+        ([("the same", "a"), ("The same!", "b")], {},
+         r"none of the 2 rows .* each class keeps a row for training"),
+        ([(f"text {n}", n) for n in range(50)], {},
+         r"none of the 50 rows .* each class keeps a row for training"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(
@@ -243,7 +268,11 @@ def test_a_target_without_labels_is_a_valid_run(write_rows: Any) -> None:
 def many(write_rows: Any) -> Path:
     """2,000 rows of 400 shops; every tenth row repeats the one before, some rows have no shop."""
     rows = [
-        (f"sentence {number - (number % 10 == 9)}", "ab"[number % 3 == 0], f"shop {number // 5}" if number % 7 else "")
+        (
+            f"sentence {number - (number % 10 == 9)}",
+            "ab"[number % 3 == 0],
+            f"shop {number // 5}" if number % 7 else "",
+        )
         for number in range(2_000)
     ]
     return write_rows(rows, header="text,label,shop")
@@ -280,12 +309,18 @@ def test_no_text_and_no_shop_straddles_a_split(many: Path, size: int | None) -> 
     assert all(len(rows) > 50 for rows in splits)
     for number, rows in enumerate(splits):
         for other in splits[number + 1 :]:
-            assert not {normalise_text(text) for text in rows.texts} & {normalise_text(text) for text in other.texts}
+            assert not {normalise_text(text) for text in rows.texts} & {
+                normalise_text(text) for text in other.texts
+            }
             assert not set(rows.groups or []) & set(other.groups or [])
 
 
-@pytest.mark.parametrize(("keys", "share"), [({}, 0.2), ({"test_share": 0.5}, 0.5), ({"group_column": "shop"}, 0.2)])
-def test_about_the_asked_share_is_held_out_of_each_class(many: Path, keys: dict[str, Any], share: float) -> None:
+@pytest.mark.parametrize(
+    ("keys", "share"), [({}, 0.2), ({"test_share": 0.5}, 0.5), ({"group_column": "shop"}, 0.2)]
+)
+def test_about_the_asked_share_is_held_out_of_each_class(
+    many: Path, keys: dict[str, Any], share: float
+) -> None:
     domain = load(many, **keys)
     assert len(domain.test) / 2_000 == pytest.approx(share, abs=0.02)
     everything = Rows.joined(domain.selection, domain.test).labels
@@ -293,7 +328,10 @@ def test_about_the_asked_share_is_held_out_of_each_class(many: Path, keys: dict[
 
 
 def test_rows_without_a_group_are_held_out_like_others(write_rows: Any) -> None:
-    rows = [(f"sentence {number}", "ab"[number % 2], "" if number < 150 else f"shop {number}") for number in range(200)]
+    rows = [
+        (f"sentence {number}", "ab"[number % 2], "" if number < 150 else f"shop {number}")
+        for number in range(200)
+    ]
     domain = load(write_rows(rows, header="text,label,shop"), group_column="shop")
     assert len(domain.test) == 40
     assert sum(int(row_id) < 150 for row_id in domain.test.ids) == pytest.approx(30, abs=9)
@@ -316,7 +354,8 @@ def test_a_smaller_test_size_is_part_of_the_test_rows(many: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("train_size", "train", "dev"), [(None, 100, 60), (16, 16, 0), (100, 100, 0), (120, 100, 20), (160, 100, 60)]
+    ("train_size", "train", "dev"),
+    [(None, 100, 60), (16, 16, 0), (100, 100, 0), (120, 100, 20), (160, 100, 60)],
 )
 def test_splits_of_ones_own_are_kept(write_rows: Any, train_size: int | None, train: int, dev: int) -> None:
     files = {
@@ -366,21 +405,30 @@ def test_a_fingerprint_tells_ids_texts_and_labels_apart() -> None:
 
 
 def test_the_targets_labels_follow_the_sources_order(write_rows: Any) -> None:
-    source = DomainConfig(path=str(write_rows(reviews(["worse", "better"]), name="source.csv")), label_names=["worse", "better"])
+    source = DomainConfig(
+        path=str(write_rows(reviews(["worse", "better"]), name="source.csv")), label_names=["worse", "better"]
+    )
     target = DomainConfig(path=str(write_rows(reviews([1, 3, 5]), name="target.csv")), label_map={5: "worse"})
     data = load_transfer_data(
         DataConfig(source=source, target=target, label_map={1: "worse", 3: None, 5: "better"})
     )
     assert data.label_names == data.target.label_names == ["worse", "better"]
     assert named_labels(data.target)["sentence number 0"] == "worse"
-    assert named_labels(data.target)["sentence number 2"] == "better"  # data.label_map wins over the target's own
+    assert (
+        named_labels(data.target)["sentence number 2"] == "better"
+    )  # data.label_map wins over the target's own
     assert data.target.dropped == {"label mapped to null": 33}
-    assert len(data.training_rows()) == len(data.source.selection if data.source else []) + len(data.target.selection)
+    assert len(data.training_rows()) == len(data.source.selection if data.source else []) + len(
+        data.target.selection
+    )
 
 
 def test_without_a_source_the_models_own_labels_are_followed(write_rows: Any) -> None:
     config = DataConfig(target=DomainConfig(path=str(write_rows(reviews(["negative", "positive"])))))
-    assert load_transfer_data(config, model_labels=["positive", "negative"]).label_names == ["positive", "negative"]
+    assert load_transfer_data(config, model_labels=["positive", "negative"]).label_names == [
+        "positive",
+        "negative",
+    ]
     assert load_transfer_data(config).label_names == ["negative", "positive"]
     assert load_transfer_data(config).source is None
 
@@ -405,7 +453,10 @@ def test_the_first_source_at_hand_is_used(write_rows: Any, tmp_path: Path) -> No
 
 def test_where_no_source_is_at_hand_each_ones_lack_is_told(tmp_path: Path) -> None:
     card = card_file(tmp_path, f"[{{path: {tmp_path}/one.csv}}, {{path: package://not_here/two.csv}}]")
-    with pytest.raises(DataError, match=r"no source of the card .*mine\.md can be used:\s+no file at .*one\.csv.*\s+package://not"):
+    with pytest.raises(
+        DataError,
+        match=r"no source of the card .*mine\.md can be used:\s+no file at .*one\.csv.*\s+package://not",
+    ):
         load_domain(DomainConfig(card=card), name="source", seed=0)
 
 
@@ -413,7 +464,10 @@ def test_where_no_source_is_at_hand_each_ones_lack_is_told(tmp_path: Path) -> No
     ("declared", "message"),
     [
         ("rows: 101", r"rows: declared 101, found 100"),
-        ("rows: 100, labels: {a: 60, b: 40}", r"labels: declared \{'a': 60, 'b': 40\}, found \{'a': 50, 'b': 50\}"),
+        (
+            "rows: 100, labels: {a: 60, b: 40}",
+            r"labels: declared \{'a': 60, 'b': 40\}, found \{'a': 50, 'b': 50\}",
+        ),
         ("rows: 100, groups: 7", r"groups: declared 7, found 10"),
     ],
 )
@@ -424,12 +478,18 @@ def test_data_that_a_card_does_not_describe_is_refused(
     path = write_rows(rows, header="text,label,shop")
     sources = f"[{{path: {path}, group_column: shop}}]"
     with pytest.raises(DataError, match=rf"the data of card mine is not what the card declares: {message}"):
-        load_domain(DomainConfig(card=card_file(tmp_path, sources, f"  declared: {{{declared}}}\n")), name="source", seed=0)
+        load_domain(
+            DomainConfig(card=card_file(tmp_path, sources, f"  declared: {{{declared}}}\n")),
+            name="source",
+            seed=0,
+        )
     true = card_file(tmp_path, sources, "  declared: {rows: 100, labels: {a: 50, b: 50}, groups: 10}\n")
     assert len(named_labels(load_domain(DomainConfig(card=true), name="source", seed=0))) == 100
 
 
-def test_a_recipe_may_choose_among_a_cards_rows_and_rename_its_classes(write_rows: Any, tmp_path: Path) -> None:
+def test_a_recipe_may_choose_among_a_cards_rows_and_rename_its_classes(
+    write_rows: Any, tmp_path: Path
+) -> None:
     card = card_file(
         tmp_path, f"[{{path: {write_rows(reviews(['a', 'b', 'c']))}}}]", "  declared: {rows: 100}\n"
     )
@@ -441,7 +501,11 @@ def test_a_recipe_may_choose_among_a_cards_rows_and_rename_its_classes(write_row
 
 def test_a_card_of_another_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the card mine is for translation, not for sentiment"):
-        load_domain(DomainConfig(card=card_file(tmp_path, "[{path: a.csv}]", task="translation")), name="source", seed=0)
+        load_domain(
+            DomainConfig(card=card_file(tmp_path, "[{path: a.csv}]", task="translation")),
+            name="source",
+            seed=0,
+        )
 
 
 # Real reviews -----------------------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ ARCHIVES = {
     "text.zip": b"this is not an archive",
     "empty.zip": b"",
 }
-# One bit of the compressed text turned over, and the flag "encrypted" set, at the places that the zip format gives.
+# Some bits of the compressed text turned over, and the flag "encrypted" set, where the zip format has them.
 _good = bytearray(ARCHIVES["a.whl"])
 _start = 30 + len("a/rows.csv")
 ARCHIVES["rotten.zip"] = bytes(_good[:_start] + bytes([_good[_start] ^ 0x07]) + _good[_start + 1 :])

@@ -1,0 +1,349 @@
+"""A recipe's YAML is read strictly, its errors told at once, and the resolved one is the same recipe."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlp_transfer.config import (
+    RecipeConfig,
+    apply_override,
+    as_dict,
+    load_config,
+    parse_config,
+    read_yaml,
+    write_yaml,
+)
+from nlp_transfer.errors import (
+    ConfigError,
+    DataError,
+    ModelError,
+    RunError,
+    TransferError,
+    did_you_mean,
+)
+from nlp_transfer.runs import RunFolder
+
+MINIMAL: dict[str, Any] = {
+    "task": "sentiment",
+    "output_dir": "runs/a",
+    "model": {"path": "some/encoder"},
+    "data": {"target": {"path": "a.csv"}},
+}
+
+
+def with_keys(**values: Any) -> dict[str, Any]:
+    """Return the minimal recipe with `section__key=value` set in it."""
+    content = copy.deepcopy(MINIMAL)
+    for path, value in values.items():
+        *parents, last = path.split("__")
+        node = content
+        for name in parents:
+            node = node.setdefault(name, {})
+        node[last] = value
+    return content
+
+
+def problems(**values: Any) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(with_keys(**values))
+    return [line.removeprefix("  - ") for line in str(caught.value).splitlines()[1:]]
+
+
+# What is accepted -------------------------------------------------------------------------------------------
+
+
+def test_defaults_fill_what_a_recipe_leaves_out() -> None:
+    config = parse_config(MINIMAL)
+    assert (config.data.seed, config.data.source, config.hub.private) == (0, None, True)
+    assert config.evaluation.baselines == ["majority", "tfidf", "zero_shot", "probe", "target_only"]
+    assert config.source_stage is not None
+    assert parse_config(with_keys(source_stage=None)).source_stage is None
+
+
+def test_a_config_does_not_change() -> None:
+    with pytest.raises(AttributeError):
+        parse_config(MINIMAL).data.seed = 1  # type: ignore[misc]
+
+
+def test_two_recipes_do_not_share_their_lists() -> None:
+    parse_config(MINIMAL).evaluation.baselines.append("scratch")
+    assert "scratch" not in parse_config(MINIMAL).evaluation.baselines
+
+
+def test_the_resolved_config_written_and_read_again_is_the_same(tmp_path: Path) -> None:
+    config = parse_config(
+        with_keys(
+            data__label_map={1: "negative", 5: "positive", 3: None, "n/a": None, False: "negative"},
+            data__target__label_bins={"negative": [-4, -0.5], "positive": [0.5, 4]},
+            data__target__splits={"train": "a.csv", "test": "b.csv"},
+            data__target__path=None,
+            training={"learning_rate": 5e-5},
+        )
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(write_yaml(as_dict(config)), encoding="utf-8")
+    assert load_config(path) == config
+    assert write_yaml(as_dict(load_config(path))) == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5e-5", 5e-5),
+        ("no", "no"),
+        ("yes", "yes"),
+        ("null", None),
+        ("0777", 777),
+        ("1:30", "1:30"),
+        ("true", True),
+    ],
+)
+def test_yaml_is_version_1_2(text: str, value: object) -> None:
+    read = read_yaml(text, where="here")
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "value"),
+    [
+        ("output_dir=runs/b", "output_dir", "runs/b"),
+        ("training.learning_rate=5e-5", "training", {"learning_rate": 5e-5}),
+        ("data.label_map={1: negative}", "data", {"target": {"path": "a.csv"}, "label_map": {1: "negative"}}),
+        ("data.target.path=b=c.csv", "data", {"target": {"path": "b=c.csv"}}),
+        ("hub.repo_id=", "hub", {"repo_id": None}),
+        ("evaluation.seeds=[0, 1]", "evaluation", {"seeds": [0, 1]}),
+    ],
+)
+def test_an_override_sets_one_key(override: str, section: str, value: object) -> None:
+    content = copy.deepcopy(MINIMAL)
+    apply_override(content, override)
+    assert content[section] == value
+    assert {key: content[key] for key in MINIMAL if key != section} == {
+        key: MINIMAL[key] for key in MINIMAL if key != section
+    }
+
+
+def test_an_override_opens_a_section_that_is_null() -> None:
+    content = {**MINIMAL, "training": None}
+    apply_override(content, "training.seed=1")
+    assert content["training"] == {"seed": 1}
+
+
+def test_a_file_with_overrides_is_one_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(write_yaml(MINIMAL))
+    config = load_config(path, ["data.target.train_size=64", "data.seed=3"])
+    assert isinstance(config, RecipeConfig)
+    assert (config.data.target.train_size, config.data.seed) == (64, 3)
+
+
+# What is refused --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"modle": {}}, "modle: unknown key; did you mean model?"),
+        ({"model__pth": "x"}, "model.pth: unknown key; did you mean path?"),
+        ({"data__sede": 1}, "data.sede: unknown key; did you mean seed?"),
+        (
+            {"data__target__lable_column": "x"},
+            "data.target.lable_column: unknown key; did you mean label_column",
+        ),
+        (
+            {"data__source": {"card": "imdb", "trian_size": 1}},
+            "data.source.trian_size: unknown key; did you mean train_size",
+        ),
+        ({"source_stage__methd": "full"}, "source_stage.methd: unknown key; did you mean method?"),
+        (
+            {"adaptation__freeze_layer": 1},
+            "adaptation.freeze_layer: unknown key; did you mean freeze_layers?",
+        ),
+        ({"evaluation__baseline": []}, "evaluation.baseline: unknown key; did you mean baselines?"),
+        ({"hub__repo": "x"}, "hub.repo: unknown key; did you mean repo_id?"),
+        ({"model": {}}, "model.path: is missing"),
+        (
+            {"model": "some/encoder"},
+            "model: input should be a dictionary or an instance of ModelConfig, got 'some/encoder'",
+        ),
+        ({"task": "translaton"}, "task: input should be 'sentiment', got 'translaton'"),
+        (
+            {"data__target__train_size": -1},
+            "data.target.train_size: input should be greater than or equal to 0, got -1",
+        ),
+        ({"data__target__test_share": 1.0}, "data.target.test_share: input should be less than 1, got 1.0"),
+        (
+            {"data__target__label_names": [0, 1]},
+            "data.target.label_names.0: input should be a valid string, got 0",
+        ),
+        ({"evaluation__baselines": ["tfdf"]}, "evaluation.baselines.0: input should be 'majority', "),
+        ({"evaluation__seeds": []}, "evaluation.seeds: list should have at least 1 item"),
+        ({"hub__private": "maybe"}, "hub.private: input should be a valid boolean"),
+        ({"training": [1]}, "training: input should be a valid dictionary, got [1]"),
+        (
+            {"data__target__card": "imdb"},
+            "data.target: give exactly one of card, path, splits (got card, path)",
+        ),
+        (
+            {"data__source": {"text_column": "a"}},
+            "data.source: give exactly one of card, path, splits (got none)",
+        ),
+        ({"data__source": {"splits": {"train": "a", "tst": "b"}}}, "data.source.splits: unknown split tst"),
+        ({"data__source": {"splits": {"train": "a", "tst": "b"}}}, "data.source.splits: test is missing"),
+    ],
+)
+def test_a_wrong_key_or_value_is_told_with_its_path(keys: dict[str, Any], message: str) -> None:
+    assert any(problem.startswith(message) for problem in problems(**keys)), problems(**keys)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "message"),
+    [
+        (
+            "training",
+            "evaluation_strategy",
+            "epoch",
+            "transformers has no such argument any more; use eval_strategy",
+        ),
+        (
+            "source_stage__training",
+            "warmup_ratio",
+            0.1,
+            "transformers has no such argument any more; use warmup_steps",
+        ),
+        (
+            "adaptation__training",
+            "group_by_length",
+            True,
+            "transformers has no such argument any more; use train_sampling",
+        ),
+        (
+            "training",
+            "lerning_rate",
+            1e-4,
+            "TrainingArguments has no such argument; did you mean learning_rate",
+        ),
+        ("training", "output_dir", "x", "this package sets it; set the recipe's output_dir"),
+        ("training", "hub_token", "x", "this package sets it; use the"),
+        ("training", "num_train_epochs", "three", "input should be a valid number"),
+    ],
+)
+def test_training_arguments_are_checked_against_the_installed_library(
+    section: str, name: str, value: object, message: str
+) -> None:
+    path = section.replace("__", ".")
+    assert problems(**{f"{section}__{name}": value})[0].startswith(f"{path}.{name}: {message}")
+
+
+def test_all_problems_are_told_at_once() -> None:
+    content = with_keys(modle=1, data__target__train_size=-1, training__no_cuda=True)
+    with pytest.raises(ConfigError) as caught:
+        parse_config(content, where="mine.yaml")
+    assert str(caught.value).startswith("mine.yaml has 3 problem(s):\n")
+    assert all(name in str(caught.value) for name in ("modle", "train_size", "training.no_cuda"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("output_dir", "override 'output_dir' must have the form key.sub=value"),
+        ("=1", "override '=1' must have the form key.sub=value"),
+        ("output_dir.sub=1", r"override 'output_dir\.sub=1': output_dir is a value, not a section"),
+        ("data.target.path.x=1", r"data\.target\.path is a value, not a section"),
+        ("data.seed=[1", r"the value of override 'data\.seed=\[1' is not valid YAML"),
+    ],
+)
+def test_an_override_that_cannot_be_set_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        apply_override(copy.deepcopy(MINIMAL), override)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"task: [sentiment", r"recipe\.yaml is not valid YAML: "),
+        (b"task: a\ntask: b\n", r"recipe\.yaml is not valid YAML: .*duplicate key"),
+        (b"- a\n", r"recipe\.yaml must hold keys and values at its top level, not list"),
+        (b"", r"recipe\.yaml must hold keys and values at its top level, not NoneType"),
+        ("output_dir: café".encode("latin-1"), r"recipe\.yaml cannot be read as a UTF-8 text file"),
+        (b"\x89PNG\r\n\x1a\n\0", r"recipe\.yaml cannot be read as a UTF-8 text file"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "recipe.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        load_config(tmp_path / "recipe.yaml")
+
+
+def test_a_recipe_that_does_not_exist_is_answered_with_where_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no recipe at .*none\.yaml; `nlp-transfer recipes list` shows"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read as a UTF-8 text file"):
+        load_config(tmp_path)
+
+
+def test_an_output_dir_that_is_a_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_text("mine")
+    for output_dir in (path, path / "run"):
+        with (
+            pytest.raises(ConfigError, match=r"out.* is a file; name a folder"),
+            RunFolder(output_dir, resolved_config=""),
+        ):
+            pass
+    assert path.read_text() == "mine"
+
+
+# Errors -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "words"),
+    [
+        ("lable", ["label", "text"], "did you mean label?"),
+        ("colum", ["column", "columns", "text"], "did you mean column or columns?"),
+        ("xyz", ["b", "a"], "known: a, b"),
+        ("xyz", [], "none is known"),
+        (
+            "xyz",
+            [f"{number:03}" for number in range(25)],
+            "known: " + ", ".join(f"{n:03}" for n in range(20)) + " and 5 more",
+        ),
+    ],
+)
+def test_near_matches_are_worded(name: str, known: list[str], words: str) -> None:
+    assert did_you_mean(name, known) == words
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [(TransferError, 2), (ConfigError, 2), (DataError, 2), (ModelError, 2), (RunError, 1)],
+)
+def test_bad_input_ends_with_2_and_a_failed_run_with_1(error: type[TransferError], exit_code: int) -> None:
+    assert error("").exit_code == exit_code
+    assert issubclass(error, TransferError)
+
+
+def test_reading_a_recipe_imports_no_heavy_library() -> None:
+    code = (
+        "import sys, nlp_transfer.config as c, nlp_transfer.data.checks\n"
+        f"c.parse_config({MINIMAL!r})\n"
+        "print(sorted({'torch', 'transformers', 'datasets', 'sklearn', 'unearth'} & set(sys.modules)))"
+    )
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout == "[]\n"
