@@ -6,7 +6,6 @@ and assembles the report. Several processes run the same code: all train togethe
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from abc import ABC, abstractmethod
@@ -190,9 +189,3 @@ class TransferRecipe(ABC):
         from nlp_transfer.training.processes import computed_on_main
 
         return computed_on_main(make)
-
-
-def fingerprint(*parts: object) -> str:
-    """Hash plain values to 16 hexadecimal digits."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

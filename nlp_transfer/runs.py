@@ -7,6 +7,7 @@ last finished stage. Another configuration or other data in the same folder is r
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import os
 import platform
@@ -175,3 +176,9 @@ def _git_state() -> dict[str, Any] | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"commit": commit, "clean": not changes.strip()}
+
+
+def fingerprint(*parts: object) -> str:
+    """Hash plain values to 16 hexadecimal digits."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

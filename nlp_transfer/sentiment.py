@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.data.classification import TransferData, load_transfer_data
 from nlp_transfer.errors import ConfigError, DataError
-from nlp_transfer.recipe import TransferRecipe, fingerprint
+from nlp_transfer.recipe import TransferRecipe
+from nlp_transfer.runs import fingerprint
 from nlp_transfer.systems import SystemRunner, SystemSettings
 
 if TYPE_CHECKING:

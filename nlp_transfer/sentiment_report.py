@@ -126,7 +126,10 @@ def _verdict(recipe: SentimentTransfer, scorer: Scorer, predicted: dict[str, lis
     if AGAINST not in predicted:
         why = "there are no target labels" if not len(recipe.data.target.train) else f"{AGAINST} was not run"
         return verdict(None, against=AGAINST, seeds=seeds, why_not=why)
-    return verdict(scorer.noise(predicted["adapted"], predicted[AGAINST]), against=AGAINST, seeds=seeds)
+    noise = scorer.noise(
+        predicted["adapted"], predicted[AGAINST], train_rows=len(recipe.data.target.selection)
+    )
+    return verdict(noise, against=AGAINST, seeds=seeds)
 
 
 def _provenance(recipe: SentimentTransfer, data: DataReport) -> dict[str, Any]:

@@ -20,8 +20,7 @@ import numpy.typing as npt
 from nlp_transfer.config import AdaptationConfig, SourceStageConfig
 from nlp_transfer.data.classification import EMPTY, DomainData, Rows, TransferData
 from nlp_transfer.data.sources import cache_dir
-from nlp_transfer.recipe import fingerprint
-from nlp_transfer.runs import versions, whole_folder, write_text
+from nlp_transfer.runs import fingerprint, versions, whole_folder, write_text
 from nlp_transfer.training.costs import Cost, measured
 from nlp_transfer.training.processes import is_main, wait_for_all
 
@@ -260,7 +259,7 @@ class SystemRunner:
 
         if not is_main():
             return np.zeros((len(texts), len(label_names)))
-        return load_adapted(path, revision=revision).probabilities(texts, label=label)
+        return load_adapted(path, revision=revision, cached=True).probabilities(texts, label=label)
 
     def _predict_with(self, model: Any, tokenizer: Any, texts: list[str], *, label: str) -> Array:
         from nlp_transfer.inference.predict import predict_logits, softmax

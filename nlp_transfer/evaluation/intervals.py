@@ -85,22 +85,27 @@ class NoiseInterval:
     """`measured` over several seeds, or `assumed`."""
 
 
-def noise_interval(per_seed: Array, row_spread: float, *, level: float = 0.95) -> NoiseInterval:
+def noise_interval(
+    per_seed: Array, row_spread: float, *, assumed_seed_spread: float = 0.0, level: float = 0.95
+) -> NoiseInterval:
     """Combine noise over test rows and over training seeds into one interval of a difference.
 
     The two variances add. Over S seeds the seeds' part has S - 1 degrees of freedom, the whole as many as
-    Welch and Satterthwaite (1946) give. With one seed nothing is known of its noise: it is taken to be as
-    large as the row noise for each of the two systems, so that a difference counts only beyond sqrt(3) times
-    the rows' interval.
+    Welch and Satterthwaite (1946) give. With one seed nothing is known of its noise: for each of the two systems
+    it is taken to be as large as the row noise, or as `assumed_seed_spread` where that is larger.
 
     Args:
         per_seed: shape (seeds,), the difference of two systems at each seed.
         row_spread: standard deviation over resampled rows of the mean difference.
+        assumed_seed_spread: standard deviation over seeds that one system is believed to have; it counts with
+            one seed only.
         level: of the interval.
     """
     seeds = len(per_seed)
     mean = float(np.mean(per_seed))
-    seed_variance = 2 * row_spread**2 if seeds == 1 else float(np.var(per_seed, ddof=1)) / seeds
+    seed_variance = (
+        2 * max(row_spread, assumed_seed_spread) ** 2 if seeds == 1 else float(np.var(per_seed, ddof=1)) / seeds
+    )
     variance = row_spread**2 + seed_variance
     freedom = math.inf
     if seeds > 1 and seed_variance > 0:

@@ -81,29 +81,35 @@ class FullClassifier(_Predicting):
 class ProbeClassifier(_Predicting):
     """A frozen encoder with a regression on its mean-pooled features."""
 
-    def __init__(self, encoder: Any, tokenizer: Any, head: ProbeHead, description: dict[str, Any]) -> None:
+    def __init__(
+        self, encoder: Any, tokenizer: Any, head: ProbeHead, description: dict[str, Any], *, cached: bool
+    ) -> None:
         self.encoder = encoder.eval()
         self.tokenizer = tokenizer
         self.head = head
         self.label_names = list(description["label_names"])
         self.max_length_tokens = int(description["max_length_tokens"])
+        self.cached = cached
 
     def logits(self, texts: Sequence[str], *, label: str | None = None) -> Array:
         """Score texts, shape (texts, classes)."""
-        from nlp_transfer.models.features import mean_pooled
+        from nlp_transfer.models.features import encode, mean_pooled
 
-        features = mean_pooled(
+        features = (encode if self.cached else mean_pooled)(
             self.encoder, self.tokenizer, texts, max_length_tokens=self.max_length_tokens, label=label
         )
         return self.head.logits(features) if len(texts) else np.zeros((0, len(self.label_names)))
 
 
-def load_adapted(path: str | Path, *, revision: str | None = None) -> FullClassifier | ProbeClassifier:
+def load_adapted(
+    path: str | Path, *, revision: str | None = None, cached: bool = False
+) -> FullClassifier | ProbeClassifier:
     """Load an adapted model for prediction, on an accelerator where there is one.
 
     Args:
         path: a model folder, a run folder (its `model/` is taken), `package://module/folder`, or a Hub id.
         revision: Hub revision.
+        cached: keep a probe's encodings on disk, for texts that are scored again.
 
     Raises:
         ModelError: there is no model, it cannot be read, or it is no classifier.
@@ -125,7 +131,7 @@ def load_adapted(path: str | Path, *, revision: str | None = None) -> FullClassi
 
         head, description = ProbeHead.load(folder)
         encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-        return ProbeClassifier(encoder.to(device), AutoTokenizer.from_pretrained(folder), head, description)
+        return ProbeClassifier(encoder.to(device), AutoTokenizer.from_pretrained(folder), head, description, cached=cached)
     labels = _labels_of(name, revision)
     loaded = load_classifier(name, label_names=labels, revision=revision)
     if loaded.fresh:
