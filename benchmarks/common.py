@@ -19,15 +19,18 @@ def describe_machine() -> dict[str, Any]:
 
     from nlp_transfer.runs import versions
 
-    processor = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
-        platform.processor(),
-    )  # fmt: skip
+    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
+    processor = models[0] if models else platform.processor()
     return {
-        "processor": processor, "cores": os.cpu_count(), "torch_threads": torch.get_num_threads(),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30), "python": platform.python_version(),
-        "versions": versions(), "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "python": platform.python_version(),
+        "versions": versions(),
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def save_results(path: Path, results: dict[str, Any]) -> None:

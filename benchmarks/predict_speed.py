@@ -1,4 +1,5 @@
-"""Predictions for 3,000 texts: `load_adapted(...).predict` beside `pipeline("text-classification")`, interleaved.
+"""Predictions for 3,000 texts: `load_adapted(...).predict` beside `pipeline("text-classification")`,
+interleaved.
 
     python benchmarks/predict_speed.py MODEL --rows 3000 --repeats 3
 
@@ -29,7 +30,9 @@ def timed(predict: Callable[[list[str]], list[dict[str, Any]]], texts: list[str]
 def main() -> None:
     from transformers import pipeline
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", help="a model folder")
     parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--repeats", type=int, default=3)
@@ -51,17 +54,23 @@ def main() -> None:
             taken, labels[name] = timed(predict, texts)
             seconds[name].append(taken)
         different = sum(len(set(row)) > 1 for row in zip(*labels.values(), strict=True))
-        print({name: round(times[-1], 2) for name, times in seconds.items()}, "different labels:", different, flush=True)
+        print(
+            {name: round(times[-1], 2) for name, times in seconds.items()},
+            "different labels:",
+            different,
+            flush=True,
+        )
     results = {
         "what": f"labels for {len(texts)} rotten_tomatoes sentences in float32, seconds a pass",
         "seconds": seconds,
         "times_faster": {
             name: [slow / fast for slow, fast in zip(seconds[name], seconds["package"], strict=True)]
-            for name in ways if name != "package"
+            for name in ways
+            if name != "package"
         },
         "different_labels": different,
         "machine": describe_machine(),
-    }  # fmt: skip
+    }
     save_results(RESULTS / "predict_speed.json", results)
     print(json.dumps(results["times_faster"], indent=1))
 

@@ -2,9 +2,10 @@
 
     python benchmarks/training_speed.py --repeats 3
 
-Same encoder, rows, batch size and number of epochs. The stock script is what the transformers documentation shows:
-`AutoModelForSequenceClassification`, padded per batch, stock `TrainingArguments`. Both are scored on the same held-out
-rows. `probe` is timed in the same run: encoding and regression, then once more with the encodings cached.
+Same encoder, rows, batch size and number of epochs. The stock script is what the transformers documentation
+shows: `AutoModelForSequenceClassification`, padded per batch, stock `TrainingArguments`. Both are scored on
+the same held-out rows. `probe` is timed in the same run: encoding and regression, then once more with the
+encodings cached.
 """
 
 from __future__ import annotations
@@ -33,8 +34,13 @@ BATCH = 32
 
 def stock_trainer(data: DomainData, seed: int) -> dict[str, float]:
     import datasets
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, Trainer
-    from transformers import TrainingArguments
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+    )
 
     path = resolve_model(ENCODER)
     tokenizer = AutoTokenizer.from_pretrained(path)
@@ -43,18 +49,31 @@ def stock_trainer(data: DomainData, seed: int) -> dict[str, float]:
     rows = rows.map(lambda batch: tokenizer(batch["text"], truncation=True, max_length=128), batched=True)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            output_dir=folder, per_device_train_batch_size=BATCH, num_train_epochs=1, seed=seed, use_cpu=True,
-            save_strategy="no", report_to="none", disable_tqdm=True,
-        )  # fmt: skip
-        trainer = Trainer(model, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer))
+            output_dir=folder,
+            per_device_train_batch_size=BATCH,
+            num_train_epochs=1,
+            seed=seed,
+            use_cpu=True,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        trainer = Trainer(
+            model, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer)
+        )
         began = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - began
-    return {"seconds": seconds, "accuracy": accuracy(predict_logits(model, tokenizer, data.test.texts, max_length_tokens=128), data)}
+    return {
+        "seconds": seconds,
+        "accuracy": accuracy(predict_logits(model, tokenizer, data.test.texts, max_length_tokens=128), data),
+    }
 
 
 def package(data: DomainData, seed: int, **arguments: Any) -> dict[str, float]:
-    procedure = Procedure("full", data.label_names, 128, seed, {"save_strategy": "no", "eval_strategy": "no", **arguments})
+    procedure = Procedure(
+        "full", data.label_names, 128, seed, {"save_strategy": "no", "eval_strategy": "no", **arguments}
+    )
     with tempfile.TemporaryDirectory() as folder:
         trained = train_classifier(ENCODER, procedure, data.train, label="package", folder=Path(folder))
     logits = predict_logits(trained.model, trained.tokenizer, data.test.texts, max_length_tokens=128)
@@ -78,11 +97,15 @@ def accuracy(logits: np.ndarray, data: DomainData) -> float:
 def main() -> None:
     import os
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     data = load_domain(DomainConfig(card="rotten_tomatoes"), name="source", seed=0)
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in ("stock", "package", "package_float32", "probe", "probe_again")}
+    runs: dict[str, list[dict[str, float]]] = {
+        name: [] for name in ("stock", "package", "package_float32", "probe", "probe_again")
+    }
     for seed in range(args.repeats):
         runs["stock"].append(stock_trainer(data, seed))
         runs["package"].append(package(data, seed))
@@ -94,19 +117,26 @@ def main() -> None:
     majority = float(max(np.mean(data.test.labels), 1 - np.mean(data.test.labels)))
     mean = {name: statistics.mean(run["accuracy"] for run in each) for name, each in runs.items()}
     results = {
-        "what": f"one epoch over {len(data.train)} rotten_tomatoes rows, batch {BATCH}, scored on {len(data.test)} rows",
+        "what": f"one epoch over {len(data.train)} rotten_tomatoes rows, batch {BATCH}; {len(data.test)} scored",
         "runs": runs,
         "seconds_ratio_to_stock": {
             name: [run["seconds"] / stock["seconds"] for run, stock in zip(each, runs["stock"], strict=True)]
             for name, each in runs.items()
         },
-        "probe_to_package_epoch": [p["seconds"] / f["seconds"] for p, f in zip(runs["probe"], runs["package"], strict=True)],
+        "probe_to_package_epoch": [
+            p["seconds"] / f["seconds"] for p, f in zip(runs["probe"], runs["package"], strict=True)
+        ],
         "mean_accuracy": mean,
         "probe_share_of_gain": (mean["probe"] - majority) / (mean["package"] - majority),
         "machine": describe_machine(),
-    }  # fmt: skip
+    }
     save_results(RESULTS / "training_speed.json", results)
-    print(json.dumps({key: results[key] for key in ("seconds_ratio_to_stock", "mean_accuracy", "probe_share_of_gain")}, indent=1))
+    print(
+        json.dumps(
+            {key: results[key] for key in ("seconds_ratio_to_stock", "mean_accuracy", "probe_share_of_gain")},
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -32,14 +32,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cards_app = typer.Typer(help="List and show data cards: where each data set comes from and what is known of it.", no_args_is_help=True)
+cards_app = typer.Typer(
+    help="List and show data cards: where each data set comes from and what is known of it.",
+    no_args_is_help=True,
+)
 recipes_app = typer.Typer(help="List the shipped recipes and copy one to change it.", no_args_is_help=True)
 app.add_typer(cards_app, name="cards")
 app.add_typer(recipes_app, name="recipes")
 
 Config = Annotated[Path, typer.Argument(help="A recipe's YAML file.", metavar="CONFIG.yaml")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Values to change, such as data.target.train_size=256.", metavar="[KEY.SUB=VALUE]...")
+    list[str] | None,
+    typer.Argument(
+        help="Values to change, such as data.target.train_size=256.", metavar="[KEY.SUB=VALUE]..."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DEBUG = {"on": False}
@@ -111,7 +117,10 @@ def evaluate(config: Config, overrides: Overrides = None, as_json: AsJson = Fals
 
 
 @app.command()
-def report(run_folder: Annotated[Path, typer.Argument(help="A finished run's folder.", metavar="RUN")], as_json: AsJson = False) -> None:
+def report(
+    run_folder: Annotated[Path, typer.Argument(help="A finished run's folder.", metavar="RUN")],
+    as_json: AsJson = False,
+) -> None:
     """Print a finished run's report again."""
     from nlp_transfer.reporting.report import TransferReport
 
@@ -121,9 +130,15 @@ def report(run_folder: Annotated[Path, typer.Argument(help="A finished run's fol
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="A model folder, a run folder, or a Hub id.", metavar="MODEL")],
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, and without --input, stdin is read.")] = None,
-    input: Annotated[Path | None, typer.Option("--input", "-i", help="csv, tsv, jsonl, parquet or txt (a text a line).")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="csv, tsv or jsonl; default: stdout.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts; without any, and without --input, stdin is read.")
+    ] = None,
+    input: Annotated[
+        Path | None, typer.Option("--input", "-i", help="csv, tsv, jsonl, parquet or txt (a text a line).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="csv, tsv or jsonl; default: stdout.")
+    ] = None,
     text_column: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
     revision: Annotated[str | None, typer.Option(help="Hub revision.")] = None,
     as_json: AsJson = False,
@@ -132,8 +147,14 @@ def predict(
     from nlp_transfer.inference.documents import predict_documents
 
     predict_documents(
-        model, texts=texts, source=input, output=output, text_column=text_column, revision=revision, as_json=as_json
-    )  # fmt: skip
+        model,
+        texts=texts,
+        source=input,
+        output=output,
+        text_column=text_column,
+        revision=revision,
+        as_json=as_json,
+    )
 
 
 @cards_app.command("list")
@@ -147,7 +168,8 @@ def cards_list(as_json: AsJson = False) -> None:
         return
     for card in cards:
         rows = f"{card.spec.declared.rows:,} rows" if card.spec.declared else ""
-        print(f"{card.name:<20} {card.spec.task:<12} {rows:>16}  {card.licence:<12} {card.metadata['pretty_name']}")
+        columns = (f"{card.name:<20}", f"{card.spec.task:<12}", f"{rows:>16} ", f"{card.licence:<12}")
+        print(*columns, card.metadata["pretty_name"])
 
 
 @cards_app.command("show")
@@ -205,7 +227,9 @@ def run_script(task: str) -> int:
     script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
     @script.command(help=f"Run a {task} recipe on the processes that accelerate started.")
-    def _(config: Annotated[Path, typer.Option(help="A recipe's YAML file.")], overrides: Overrides = None) -> None:
+    def _(
+        config: Annotated[Path, typer.Option(help="A recipe's YAML file.")], overrides: Overrides = None
+    ) -> None:
         from nlp_transfer.training.processes import is_main
 
         _log_to_stderr(logging.INFO if is_main() else logging.WARNING)
@@ -243,7 +267,9 @@ class Stopped(BaseException):
 
 @contextmanager
 def _exit_status() -> Iterator[None]:
-    """End with one message and an exit status, whatever a user can cause: bad input, a failed run, a signal."""
+    """End with one message and an exit status, whatever a user can cause: bad input, a failed run, a
+    signal.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
@@ -254,7 +280,10 @@ def _exit_status() -> Iterator[None]:
         print(f"nlp-transfer: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Stopped as stopped:
-        print("\nnlp-transfer: stopped; the same command goes on from the last finished stage or checkpoint:", file=sys.stderr)
+        print(
+            "\nnlp-transfer: stopped; the same command goes on from the last finished stage or checkpoint:",
+            file=sys.stderr,
+        )
         print(f"  {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}", file=sys.stderr)
         sys.exit(128 + int(stopped.args[0]))
 

@@ -138,7 +138,8 @@ class EvaluationConfig:
     bootstrap: int = Field(default=1000, ge=100)
     """Resamples behind every interval and paired test."""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
-    """Repeats the run with these added to `data.seed` and `training.seed`."""
+    """Repeats drawing, adapting and scoring with these added to `data.seed` and `training.seed`. The source
+    model is made once, and the first seed's adapted model is kept."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -287,10 +288,15 @@ def _describe(problem: Any) -> str:
 def _keys_at(location: Sequence[Any]) -> list[str]:
     """List the keys that the section at this path may have."""
     sections = {
-        "model": ModelConfig, "data": DataConfig, "source": DomainConfig, "target": DomainConfig,
-        "source_stage": SourceStageConfig, "adaptation": AdaptationConfig, "evaluation": EvaluationConfig,
+        "model": ModelConfig,
+        "data": DataConfig,
+        "source": DomainConfig,
+        "target": DomainConfig,
+        "source_stage": SourceStageConfig,
+        "adaptation": AdaptationConfig,
+        "evaluation": EvaluationConfig,
         "hub": HubConfig,
-    }  # fmt: skip
+    }
     section: type = sections.get(str(location[-1]), RecipeConfig) if location else RecipeConfig
     return [field.name for field in dataclasses.fields(section)]
 

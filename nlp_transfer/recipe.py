@@ -1,7 +1,9 @@
-"""The base of both recipes: check, train, evaluate, report, save, each from what the one before left in the folder.
+"""The base of both recipes: check, train, evaluate, report, save, each from what the one before left in the
+folder.
 
-A subclass says what its data, its systems and its models are; this class keeps the order, remembers finished stages
-and assembles the report. Several processes run the same code: all train together, the main one does the rest.
+A subclass says what its data, its systems and its models are; this class keeps the order, remembers finished
+stages and assembles the report. Several processes run the same code: all train together, the main one does
+the rest.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ class TransferRecipe(ABC):
         self.config = config
         self.folder = Path(config.output_dir).expanduser()
         self._open_folder: RunFolder | None = None
+        self._checked: DataReport | None = None
 
     @classmethod
     def from_config(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
@@ -54,7 +57,7 @@ class TransferRecipe(ABC):
         """
         return cls(load_config(path, overrides))
 
-    # What a subclass provides -----------------------------------------------------------------------------------
+    # What a subclass provides ----------------------------------------------------------------------
 
     @abstractmethod
     def _check_data(self) -> DataReport:
@@ -84,7 +87,7 @@ class TransferRecipe(ABC):
     def save_pretrained(self, folder: str | Path) -> Path:
         """Copy the adapted model to a folder, reload it there and require the same outputs."""
 
-    # The stages ---------------------------------------------------------------------------------------------------
+    # The stages ------------------------------------------------------------------------------------
 
     def check(self) -> DataReport:
         """Look at the data before anything is trained.
@@ -95,9 +98,14 @@ class TransferRecipe(ABC):
         Raises:
             DataError: something cannot work; the message says how to mend it.
         """
-        report = self._check_data()
+        if self._checked is None:
+            self._checked = self._check_data()
+        report = self._checked
         if report.blocking:
-            raise DataError("the data cannot be used:\n" + "\n".join(f"  - {f.evidence}: {f.advice}" for f in report.blocking))
+            raise DataError(
+                "the data cannot be used:\n"
+                + "\n".join(f"  - {f.evidence}: {f.advice}" for f in report.blocking)
+            )
         return report
 
     def train(self) -> None:
@@ -105,7 +113,9 @@ class TransferRecipe(ABC):
         with self._run_folder() as folder:
             report = self.check()
             if self._is_main():
-                folder.begin(environment(seeds=self.config.evaluation.seeds, num_processes=self._num_processes()))
+                folder.begin(
+                    environment(seeds=self.config.evaluation.seeds, num_processes=self._num_processes())
+                )
                 write_json(folder.path / "data.json", report.as_dict())
             if self._has_source_stage():
                 self._stage("source_model", self._train_source)
@@ -119,7 +129,9 @@ class TransferRecipe(ABC):
         """
         with self._run_folder() as folder:
             if folder.finished("adapted", inputs=self._data_fingerprint()) is None:
-                raise RunError(f"{folder.path} holds no model adapted from this data; run `nlp-transfer train` first")
+                raise RunError(
+                    f"{folder.path} holds no model adapted from this data; run `nlp-transfer train` first"
+                )
             self._evaluate_systems()
             return self._on_main(lambda: self._build_report(self.check()))
 
@@ -129,7 +141,7 @@ class TransferRecipe(ABC):
             self.train()
             return self.evaluate()
 
-    # What the stages share --------------------------------------------------------------------------------------------
+    # What the stages share -------------------------------------------------------------------------
 
     def _has_source_stage(self) -> bool:
         return self.config.data.source is not None and self.config.source_stage is not None
@@ -154,7 +166,9 @@ class TransferRecipe(ABC):
         if self._open_folder is not None:
             yield self._open_folder
             return
-        with RunFolder(self.folder, resolved_config=write_yaml(self._resolved()), main=self._is_main()) as folder:
+        with RunFolder(
+            self.folder, resolved_config=write_yaml(self._resolved()), main=self._is_main()
+        ) as folder:
             self._open_folder = folder
             try:
                 yield folder

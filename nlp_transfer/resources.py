@@ -27,7 +27,9 @@ def list_recipes() -> dict[str, str]:
     root = resource_dir("recipes")
     files = [path for path in sorted(root.glob("*/*.yaml")) if path.parent.name != "accelerate"]
     return {
-        path.relative_to(root).with_suffix("").as_posix(): path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+        path.relative_to(root).with_suffix("").as_posix(): path.read_text(encoding="utf-8")
+        .partition("\n")[0]
+        .lstrip("# ")
         for path in files
     }
 

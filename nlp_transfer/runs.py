@@ -1,7 +1,7 @@
 """The run folder: one writer at a time, files written whole, finished stages remembered.
 
-Each stage leaves what it made in the folder and a line in `state.json`; the same command run again goes on after the
-last finished stage. Another configuration or other data in the same folder is refused.
+Each stage leaves what it made in the folder and a line in `state.json`; the same command run again goes on
+after the last finished stage. Another configuration or other data in the same folder is refused.
 """
 
 from __future__ import annotations
@@ -24,8 +24,16 @@ from typing import Any
 from nlp_transfer.errors import ConfigError, RunError
 
 REPORTED_PACKAGES = (
-    "nlp-transfer", "torch", "transformers", "peft", "accelerate", "datasets", "evaluate", "scikit-learn", "numpy",
-)  # fmt: skip
+    "nlp-transfer",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "datasets",
+    "evaluate",
+    "scikit-learn",
+    "numpy",
+)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -49,7 +57,9 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill, which takes the place of `path` when the body ends without an error."""
+    """Give a temporary folder to fill, which takes the place of `path` when the body ends without an
+    error.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
@@ -87,9 +97,13 @@ class RunFolder:
             self._lock = FileLock(self.path / ".lock")
             self._lock.acquire(timeout=0)
         except (FileExistsError, NotADirectoryError) as error:
-            raise ConfigError(f"output_dir {self.path} is a file; name a folder, or one that does not exist yet") from error
+            raise ConfigError(
+                f"output_dir {self.path} is a file; name a folder, or one that does not exist yet"
+            ) from error
         except Timeout as error:
-            raise RunError(f"another run is at work in {self.path}; wait for it or choose another output_dir") from error
+            raise RunError(
+                f"another run is at work in {self.path}; wait for it or choose another output_dir"
+            ) from error
         except OSError as error:
             raise ConfigError(f"output_dir {self.path} cannot be written: {error}") from error
         try:
@@ -116,7 +130,9 @@ class RunFolder:
 
     def finish(self, stage: str, *, inputs: str, notes: Mapping[str, Any]) -> None:
         """Remember that a stage finished, with what later stages need to know of it."""
-        write_json(self.path / "state.json", {**self._state(), stage: {"inputs": inputs, "notes": dict(notes)}})
+        write_json(
+            self.path / "state.json", {**self._state(), stage: {"inputs": inputs, "notes": dict(notes)}}
+        )
 
     def _state(self) -> dict[str, Any]:
         path = self.path / "state.json"
@@ -129,7 +145,9 @@ class RunFolder:
         before = path.read_text(encoding="utf-8")
         if before == self.resolved_config:
             return
-        lines = difflib.unified_diff(before.splitlines(), self.resolved_config.splitlines(), "before", "now", n=0, lineterm="")
+        lines = difflib.unified_diff(
+            before.splitlines(), self.resolved_config.splitlines(), "before", "now", n=0, lineterm=""
+        )
         changes = "\n".join(f"  {line}" for line in lines if not line.startswith(("---", "+++", "@@")))
         raise ConfigError(
             f"{self.path} holds a run with another configuration (- there, + here):\n{changes}\n"
@@ -147,14 +165,17 @@ def environment(*, seeds: list[int], num_processes: int) -> dict[str, Any]:
         "versions": versions(),
         "python": platform.python_version(),
         "hardware": {
-            "machine": platform.machine(), "processors": os.cpu_count(), "torch_threads": torch.get_num_threads(),
-            "memory_gb": round(psutil.virtual_memory().total / 2**30, 1), "gpus": gpus,
+            "machine": platform.machine(),
+            "processors": os.cpu_count(),
+            "torch_threads": torch.get_num_threads(),
+            "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+            "gpus": gpus,
         },
         "num_processes": num_processes,
         "seeds": seeds,
         "git": _git_state(),
         "command": sys.argv,
-    }  # fmt: skip
+    }
 
 
 def versions() -> dict[str, str]:
@@ -171,8 +192,12 @@ def versions() -> dict[str, str]:
 def _git_state() -> dict[str, Any] | None:
     """Return commit and cleanliness of the working directory's repository, if it is one."""
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changes = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "status", "--porcelain"], capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"commit": commit, "clean": not changes.strip()}

@@ -1,7 +1,7 @@
 """Sentiment transfer: a source domain with many labels, a target domain with few or none.
 
-Makes the source model, adapts it, scores it beside every baseline on the same held-out rows of both domains, and
-reports. How a model is trained, scored and reported stands in the packages that this module calls.
+Makes the source model, adapts it, scores it beside every baseline on the same held-out rows of both domains,
+and reports. How a model is trained, scored and reported stands in the packages that this module calls.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.data.classification import TransferData, load_transfer_data
-from nlp_transfer.errors import ConfigError, DataError
+from nlp_transfer.errors import ConfigError, DataError, RunError
+from nlp_transfer.making import PARITY_TEXTS, ModelMaker, SystemSettings
 from nlp_transfer.recipe import TransferRecipe
 from nlp_transfer.runs import fingerprint
-from nlp_transfer.systems import SystemRunner, SystemSettings
+from nlp_transfer.systems import SystemScorer
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
@@ -62,22 +63,24 @@ class SentimentTransfer(TransferRecipe):
             known = model_labels(self.config.model.path, revision=self.config.model.revision)
         data = load_transfer_data(config, model_labels=known)
         if not len(data.target.train) and not self._has_source_stage() and known is None:
-            raise DataError("no target label, no source domain and a model without a head of its own: nothing to learn from")
+            raise DataError(
+                "nothing to learn from: no target label, no source domain, and a model without a head"
+            )
         return data
 
-    @property
-    def runner(self) -> SystemRunner:
-        """What trains and scores the systems of this run."""
+    def maker(self, seed: int) -> ModelMaker:
+        """Return what makes the models at one of `evaluation.seeds`."""
         config = self.config
-        return SystemRunner(
-            SystemSettings(
-                model_path=config.model.path, revision=config.model.revision,
-                max_length_tokens=config.model.max_length_tokens,
-                source_stage=config.source_stage if self._has_source_stage() else None,
-                adaptation=config.adaptation, training=config.training,
-            ),
-            folder=self.folder,
-        )  # fmt: skip
+        settings = SystemSettings(
+            model_path=config.model.path,
+            revision=config.model.revision,
+            max_length_tokens=config.model.max_length_tokens,
+            source_stage=config.source_stage if self._has_source_stage() else None,
+            adaptation=config.adaptation,
+            training=config.training,
+        )
+        training_seed = int(config.training.get("seed", 0)) + seed
+        return ModelMaker(settings, self.data_for(seed), seed=training_seed, folder=self.folder)
 
     def _check_data(self) -> DataReport:
         from nlp_transfer.data.checks import check_data
@@ -85,43 +88,40 @@ class SentimentTransfer(TransferRecipe):
 
         self._require_methods_that_fit()
         tokenizer = load_tokenizer(self.config.model.path, revision=self.config.model.revision)
-        return check_data(self.data, tokenizer=tokenizer, max_length_tokens=self.config.model.max_length_tokens)
+        return check_data(
+            self.data, tokenizer=tokenizer, max_length_tokens=self.config.model.max_length_tokens
+        )
 
     def _require_methods_that_fit(self) -> None:
         stage, method = self.config.source_stage, self.config.adaptation.method
         if self._has_source_stage() and stage is not None and stage.method == "probe" and method != "probe":
             raise ConfigError(
-                f"source_stage.method is probe, which leaves no weights for adaptation.method {method} to start from; "
-                "set adaptation.method: probe, or source_stage.method: full"
+                f"source_stage.method is probe, which leaves no weights for adaptation.method {method} to "
+                "start from; set adaptation.method: probe, or source_stage.method: full"
             )
 
     def _data_fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         domains = [self.data.target, *([self.data.source] if self.data.source is not None else [])]
         return fingerprint([[rows.fingerprint() for rows in (d.train, d.dev, d.test)] for d in domains])
 
     def _train_source(self) -> dict[str, Any]:
-        return self.runner.train_source(self.data, seed=self._training_seed(self.first_seed)).as_dict()
+        return self.maker(self.first_seed).train_source().as_dict()
 
     def _train_adapted(self) -> dict[str, Any]:
-        return self.runner.train_adapted(self.data, seed=self._training_seed(self.first_seed), keep=True).as_dict()
-
-    def _training_seed(self, seed: int) -> int:
-        return int(self.config.training.get("seed", 0)) + seed
+        return self.maker(self.first_seed).train_adapted().as_dict()
 
     def _evaluate_systems(self) -> None:
-        systems = [*self._baselines(), "adapted"]
         for seed in self.config.evaluation.seeds:
-            data = self.data_for(seed)
-            for system in systems:
-                self._stage(f"score {system} seed {seed}", self._scoring(system, data, seed))
+            for system in [*self._baselines(), "adapted"]:
+                self._stage(f"score {system} seed {seed}", self._scoring(system, seed))
 
-    def _scoring(self, system: str, data: TransferData, seed: int) -> Callable[[], dict[str, Any]]:
-        def score() -> dict[str, Any]:
-            first = seed == self.first_seed
-            cost = self.runner.score(system, data, seed=self._training_seed(seed), folder=self._predictions(seed), kept=first)
-            return cost.as_dict()
-
-        return score
+    def _scoring(self, system: str, seed: int) -> Callable[[], dict[str, Any]]:
+        folder, kept = self.predictions_folder(seed), seed == self.first_seed
+        return lambda: SystemScorer(self.maker(seed)).score(system, folder, kept=kept).as_dict()
 
     def cost_of(self, system: str) -> dict[str, Any]:
         """Return what making a scored system cost, at the first seed."""
@@ -129,7 +129,8 @@ class SentimentTransfer(TransferRecipe):
         stage = "adapted" if system == "adapted" else f"score {system} seed {self.first_seed}"
         return folder.finished(stage, inputs=self._data_fingerprint()) or {}
 
-    def _predictions(self, seed: int) -> Path:
+    def predictions_folder(self, seed: int) -> Path:
+        """Return where the predictions of one of `evaluation.seeds` are."""
         folder = self.folder / "predictions"
         return folder if seed == self.first_seed else folder / f"seed-{seed}"
 
@@ -167,5 +168,7 @@ class SentimentTransfer(TransferRecipe):
         """
         from nlp_transfer.publishing.save import save_model
 
-        sample = self.data.target.test.texts[:64]
-        return save_model(self.folder / "model", Path(folder), texts=sample)
+        model = self.folder / "model"
+        if not model.is_dir():
+            raise RunError(f"{self.folder} holds no trained model; run `nlp-transfer train` first")
+        return save_model(str(model), Path(folder), texts=self.data.target.test.texts[:PARITY_TEXTS])

@@ -1,304 +1,129 @@
-"""Makes and scores the systems that a sentiment run compares: one procedure for all, one file of predictions each.
+"""Scores the systems that a sentiment run compares: one file of predictions for each system and domain.
 
-A system's predictions stand in `<system>.<domain>.jsonl` with row ids; its cost is returned. Comparing them is left
-to evaluation/compare.py.
+A system's cost is returned. Making the models is left to making.py, comparing the scores to
+evaluation/compare.py.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from nlp_transfer.config import AdaptationConfig, SourceStageConfig
-from nlp_transfer.data.classification import EMPTY, DomainData, Rows, TransferData
-from nlp_transfer.data.sources import cache_dir
-from nlp_transfer.runs import fingerprint, versions, whole_folder, write_text
+from nlp_transfer.evaluation.predictions import write_predictions
+from nlp_transfer.making import ModelMaker
 from nlp_transfer.training.costs import Cost, measured
 from nlp_transfer.training.processes import is_main, wait_for_all
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from nlp_transfer.training.adapt import Trained
+    from nlp_transfer.training.probing import FrozenProbe
+
 Array = npt.NDArray[np.float64]
-TRAINED = ("target_only", "scratch")
 
 
-@dataclass(frozen=True)
-class SystemSettings:
-    """What a run's systems are made of: plain values out of its recipe."""
+class SystemScorer:
+    """Scores systems on both domains' test rows, with the models of one maker."""
 
-    model_path: str
-    revision: str | None
-    max_length_tokens: int
-    source_stage: SourceStageConfig | None
-    adaptation: AdaptationConfig
-    training: dict[str, Any]
+    def __init__(self, maker: ModelMaker) -> None:
+        self.maker = maker
+        self.data = maker.data
 
-
-class SystemRunner:
-    """Trains and scores one run's systems in its folder."""
-
-    def __init__(self, settings: SystemSettings, *, folder: Path) -> None:
-        self.settings = settings
-        self.folder = folder
-        self.source_folder = folder / "source_model"
-        self.model_folder = folder / "model"
-
-    # Training ---------------------------------------------------------------------------------------------------
-
-    def train_source(self, data: TransferData, *, seed: int) -> Cost:
-        """Make the source model in `source_model/`, or take the same one from the cache."""
-        from nlp_transfer.models.loading import model_identity
-        from nlp_transfer.training.arguments import native_bf16
-
-        stage, source = self.settings.source_stage, data.source
-        if stage is None or source is None:
-            raise RuntimeError("train_source was called for a run without a source stage")
-        key = fingerprint(
-            model_identity(self.settings.model_path, revision=self.settings.revision), stage.method, self._arguments(stage.training),
-            source.train.fingerprint(), source.dev.fingerprint(), data.label_names, self.settings.max_length_tokens,
-            seed, native_bf16(), versions(),
-        )  # fmt: skip
-        kept = cache_dir() / "source_models" / key
-        if not (kept / "cost.json").is_file():
-            self._train_source_into(kept, data, source, stage, seed)
-        else:
-            logger.info("source model: the same one was trained before; taken from %s", kept)
-        if is_main():
-            with whole_folder(self.source_folder) as part:
-                shutil.copytree(kept, part, dirs_exist_ok=True)
-        wait_for_all()
-        return Cost(**json.loads((kept / "cost.json").read_text(encoding="utf-8")))
-
-    def _train_source_into(
-        self, kept: Path, data: TransferData, source: DomainData, stage: SourceStageConfig, seed: int
-    ) -> None:
-        with measured() as cost:
-            if stage.method == "probe":
-                self._fit_and_save_probe(kept, source.selection, source.selection, data.label_names, seed, cost)
-            else:
-                trained = self._train(
-                    self.settings.model_path, stage.method, stage.training, source.train, source.dev, data.label_names,
-                    label="source model", seed=seed, cost=cost, revision=self.settings.revision,
-                )  # fmt: skip
-                _save(trained, kept, source.test.texts, self.settings.max_length_tokens)
-        if is_main():
-            write_text(kept / "cost.json", json.dumps(cost.as_dict()))
-        wait_for_all()
-
-    def train_adapted(self, data: TransferData, *, seed: int, keep: bool) -> Cost:
-        """Adapt to the target; `keep` leaves the model in `model/` (and `adapter/` for LoRA)."""
-        adaptation, target = self.settings.adaptation, data.target
-        with measured() as cost:
-            cost.source_seconds = self._source_seconds()
-            if not len(target.train):
-                self._copy_start(data.label_names, target.test.texts)
-            elif adaptation.method == "probe":
-                self._fit_and_save_probe(
-                    self.model_folder, data.training_rows(), target.selection, data.label_names, seed, cost,
-                    encoder=self._probe_encoder(),
-                )  # fmt: skip
-            else:
-                trained = self._train_target(data, seed=seed, cost=cost, label="adapted", keep=keep)
-                _save(trained, self.model_folder, target.test.texts, self.settings.max_length_tokens)
-        return cost
-
-    def _train_target(self, data: TransferData, *, seed: int, cost: Cost, label: str, keep: bool) -> Any:
-        start, revision = self._start()
-        replayed = data.source.train if data.source is not None else None
-        return self._train(
-            start, self.settings.adaptation.method, self.settings.adaptation.training, data.target.train, data.target.dev,
-            data.label_names, label=label, seed=seed, cost=cost, revision=revision, replayed=replayed, keep=keep,
-        )  # fmt: skip
-
-    def _train(
-        self, start: str, method: str, training: dict[str, Any], train: Rows, dev: Rows, label_names: list[str], *,
-        label: str, seed: int, cost: Cost, revision: str | None = None, pretrained: bool = True,
-        replayed: Rows | None = None, keep: bool = False,
-    ) -> Any:  # fmt: skip
-        """Train one classifier and note what it took."""
-        from nlp_transfer.training.adapt import Procedure, train_classifier
-
-        adaptation = self.settings.adaptation
-        procedure = Procedure(
-            method=method, label_names=label_names, max_length_tokens=self.settings.max_length_tokens, seed=seed,
-            arguments=self._arguments(training), freeze_layers=adaptation.freeze_layers if label != "source model" else 0,
-            rank=adaptation.rank, alpha=adaptation.alpha, target_modules=adaptation.target_modules,
-            replay=adaptation.replay,
-        )  # fmt: skip
-        trained = train_classifier(
-            start, procedure, train, dev, label=label, folder=self.folder / "checkpoints" / f"{label} {seed}".replace(" ", "-"),
-            revision=revision, pretrained=pretrained, replayed=replayed, history=self.folder / "history.jsonl",
-            adapter_folder=self.folder / "adapter" if keep else None,
-        )  # fmt: skip
-        cost.seconds, cost.selection_seconds = trained.fit.seconds, trained.fit.selection_seconds
-        cost.trainable_parameters, cost.trainable_share = trained.trainable, trained.trainable / trained.total
-        return trained
-
-    def _arguments(self, own: dict[str, Any]) -> dict[str, Any]:
-        """Return a stage's TrainingArguments: the common ones, overridden by its own."""
-        return {name: value for name, value in {**self.settings.training, **own}.items() if name != "seed"}
-
-    def _start(self) -> tuple[str, str | None]:
-        """Return where adaptation starts: the source model, else the pretrained one."""
-        if self.settings.source_stage is not None:
-            return str(self.source_folder), None
-        return self.settings.model_path, self.settings.revision
-
-    def _probe_encoder(self) -> str:
-        """Return the encoder that a probe stands on: a tuned source model's, else the pretrained one."""
-        stage = self.settings.source_stage
-        return self.settings.model_path if stage is None or stage.method == "probe" else str(self.source_folder)
-
-    def _source_seconds(self) -> float:
-        cost = self.source_folder / "cost.json"
-        return float(json.loads(cost.read_text(encoding="utf-8"))["seconds"]) if cost.is_file() else 0.0
-
-    def _copy_start(self, label_names: list[str], texts: Sequence[str]) -> None:
-        """Without target labels the source model is the adapted one."""
-        from nlp_transfer.publishing.save import save_model
-
-        start, revision = self._start()
-        save_model(Path(start), self.model_folder, texts=texts, revision=revision, label_names=label_names)
-
-    def _fit_and_save_probe(
-        self, folder: Path, train: Rows, select_on: Rows, label_names: list[str], seed: int, cost: Cost, *, encoder: str = ""
-    ) -> None:
-        from nlp_transfer.training.probing import fit_frozen_probe, save_probe
-
-        if is_main():
-            probe = fit_frozen_probe(
-                encoder or self.settings.model_path, train, select_on, label_names=label_names, seed=seed,
-                revision=self.settings.revision if not encoder else None, max_length_tokens=self.settings.max_length_tokens,
-            )  # fmt: skip
-            save_probe(probe, folder)
-            cost.trainable_parameters, cost.trainable_share = probe.parameters, probe.parameters / probe.total
-        wait_for_all()
-
-    # Scoring ----------------------------------------------------------------------------------------------------
-
-    def score(self, system: str, data: TransferData, *, seed: int, folder: Path, kept: bool) -> Cost:
+    def score(self, system: str, folder: Path, *, kept: bool) -> Cost:
         """Write a system's predictions for both domains' test rows; return what making it cost.
 
         Args:
             system: one of DESIGN's systems.
-            data: the domains, with this seed's training rows.
-            seed: starts and orders training.
             folder: where the predictions go.
-            kept: whether `model/` is this seed's adapted model; otherwise it is trained again, for its score alone.
+            kept: whether `model/` is this seed's adapted model; otherwise it is made again, for its score
+                alone.
         """
-        texts = data.target.test.texts + (data.source.test.texts if data.source is not None else [])
+        ways: dict[str, Callable[[list[str], Cost], Array]] = {
+            "majority": self._majority,
+            "tfidf": self._tfidf,
+            "probe": self._probe,
+            "zero_shot": self._zero_shot,
+            "target_only": self._target_only,
+            "scratch": self._scratch,
+            "adapted": self._kept if kept or not len(self.data.target.train) else self._adapted_again,
+        }
+        domains = {"target": self.data.target, "source": self.data.source}
+        scored = {name: domain.test for name, domain in domains.items() if domain is not None}
+        texts = [text for rows in scored.values() for text in rows.texts]
         with measured() as cost:
-            probabilities = self._probabilities(system, data, texts, seed, cost, kept)
+            probabilities = ways[system](texts, cost)
         if is_main():
             folder.mkdir(parents=True, exist_ok=True)
-            split = len(data.target.test)
-            write_predictions(folder / f"{system}.target.jsonl", data.target.test, probabilities[:split], data.label_names)
-            if data.source is not None:
-                write_predictions(folder / f"{system}.source.jsonl", data.source.test, probabilities[split:], data.label_names)
+            first = 0
+            for name, rows in scored.items():
+                part = probabilities[first : first + len(rows)]
+                write_predictions(folder / f"{system}.{name}.jsonl", rows, part, self.data.label_names)
+                first += len(rows)
         wait_for_all()
         return cost
 
-    def _probabilities(
-        self, system: str, data: TransferData, texts: list[str], seed: int, cost: Cost, kept: bool
-    ) -> Array:
-        from nlp_transfer.training import baselines
+    def _majority(self, texts: list[str], cost: Cost) -> Array:
+        from nlp_transfer.training.baselines import majority
 
-        classes = len(data.label_names)
-        if system == "majority":
-            return baselines.majority(data.target.selection if len(data.target.train) else data.training_rows(), texts, classes=classes)
-        if system == "tfidf":
-            return baselines.tfidf(data.training_rows(), texts, classes=classes)
-        if system == "probe":
-            return self._frozen_probe(data, texts, seed, cost)
-        if system == "zero_shot":
-            cost.seconds = self._source_seconds()
-            return self._predict(*self._start(), texts, data.label_names, label="score zero_shot")
-        if system in TRAINED:
-            trained = self._train(
-                self.settings.model_path, self._baseline_method(), self.settings.adaptation.training, data.target.train,
-                data.target.dev, data.label_names, label=system, seed=seed, cost=cost, revision=self.settings.revision,
-                pretrained=system != "scratch",
-            )  # fmt: skip
-            return self._predict_with(trained.model, trained.tokenizer, texts, label=f"score {system}")
-        if kept or not len(data.target.train):
-            return self._predict(str(self.model_folder), None, texts, data.label_names, label="score adapted")
-        if self.settings.adaptation.method == "probe":
-            return self._frozen_probe(data, texts, seed, cost, encoder=self._probe_encoder())
-        trained = self._train_target(data, seed=seed, cost=cost, label="adapted", keep=False)
-        return self._predict_with(trained.model, trained.tokenizer, texts, label="score adapted")
+        target = self.data.target.selection
+        rows = target if len(target) else self.data.training_rows()
+        return majority(rows, texts, classes=len(self.data.label_names))
 
-    def _baseline_method(self) -> str:
-        """Return how baselines without a source are trained: as `adapted`, except where that is a probe."""
-        return "full" if self.settings.adaptation.method == "probe" else self.settings.adaptation.method
+    def _tfidf(self, texts: list[str], cost: Cost) -> Array:
+        from nlp_transfer.training.baselines import tfidf
 
-    def _frozen_probe(
-        self, data: TransferData, texts: list[str], seed: int, cost: Cost, *, encoder: str = ""
-    ) -> Array:
+        return tfidf(self.data.training_rows(), texts, classes=len(self.data.label_names))
+
+    def _probe(self, texts: list[str], cost: Cost) -> Array:
+        probe = self.maker.fit_probe(self.maker.settings.model_path, cost)
+        return self._probe_probabilities(probe, texts)
+
+    def _zero_shot(self, texts: list[str], cost: Cost) -> Array:
+        cost.seconds = self.maker.source_seconds()
+        start, revision = self.maker.start()
+        return self._predict(start, texts, label="score zero_shot", revision=revision)
+
+    def _target_only(self, texts: list[str], cost: Cost) -> Array:
+        trained = self.maker.without_source("target_only", cost, pretrained=True)
+        return self._predict_with(trained, texts, label="score target_only")
+
+    def _scratch(self, texts: list[str], cost: Cost) -> Array:
+        trained = self.maker.without_source("scratch", cost, pretrained=False)
+        return self._predict_with(trained, texts, label="score scratch")
+
+    def _kept(self, texts: list[str], cost: Cost) -> Array:
+        return self._predict(str(self.maker.model_folder), texts, label="score adapted")
+
+    def _adapted_again(self, texts: list[str], cost: Cost) -> Array:
+        if self.maker.settings.adaptation.method == "probe":
+            return self._probe_probabilities(self.maker.fit_adapted_probe(cost), texts)
+        return self._predict_with(self.maker.adapt(cost), texts, label="score adapted")
+
+    def _probe_probabilities(self, probe: FrozenProbe, texts: list[str]) -> Array:
         from nlp_transfer.inference.predict import softmax
-        from nlp_transfer.training.probing import fit_frozen_probe
 
-        probe = fit_frozen_probe(
-            encoder or self.settings.model_path, data.training_rows(), data.target.selection, label_names=data.label_names,
-            revision=self.settings.revision if not encoder else None, max_length_tokens=self.settings.max_length_tokens,
-            seed=seed,
-        )  # fmt: skip
-        cost.trainable_parameters, cost.trainable_share = probe.parameters, probe.parameters / probe.total
         return softmax(probe.logits(texts))
 
-    def _predict(
-        self, path: str, revision: str | None, texts: list[str], label_names: list[str], *, label: str
-    ) -> Array:
+    def _predict(self, path: str, texts: list[str], *, label: str, revision: str | None = None) -> Array:
         from nlp_transfer.inference.load import load_adapted
 
         if not is_main():
-            return np.zeros((len(texts), len(label_names)))
+            return self._no_scores(texts)
         return load_adapted(path, revision=revision, cached=True).probabilities(texts, label=label)
 
-    def _predict_with(self, model: Any, tokenizer: Any, texts: list[str], *, label: str) -> Array:
+    def _predict_with(self, trained: Trained, texts: list[str], *, label: str) -> Array:
         from nlp_transfer.inference.predict import predict_logits, softmax
 
         if not is_main():
-            return np.zeros((len(texts), model.config.num_labels))
+            return self._no_scores(texts)
+        limit = self.maker.settings.max_length_tokens
         return softmax(
-            predict_logits(model, tokenizer, texts, max_length_tokens=self.settings.max_length_tokens, label=label)
+            predict_logits(trained.model, trained.tokenizer, texts, max_length_tokens=limit, label=label)
         )
 
-
-def write_predictions(path: Path, rows: Rows, probabilities: Array, label_names: Sequence[str]) -> None:
-    """Write one JSON line a row: its id, true label, predicted label and probabilities. Texts are not repeated."""
-    lines = [
-        json.dumps(
-            {
-                "id": row_id, "label": label_names[label], "predicted": label_names[int(scores.argmax())],
-                "probabilities": {name: round(float(score), 6) for name, score in zip(label_names, scores, strict=True)},
-            },
-            ensure_ascii=False,
-        )
-        for row_id, label, scores in zip(rows.ids, rows.labels, probabilities, strict=True)
-    ]  # fmt: skip
-    write_text(path, "".join(f"{line}\n" for line in lines))
-
-
-def read_predictions(path: Path, label_names: Sequence[str]) -> Array:
-    """Read probabilities of shape (rows, classes) back, in the file's order."""
-    with path.open(encoding="utf-8") as file:
-        rows = [json.loads(line)["probabilities"] for line in file]
-    return np.asarray([[row[name] for name in label_names] for row in rows], dtype=np.float64)
-
-
-def _save(trained: Any, folder: Path, texts: Sequence[str], max_length_tokens: int) -> None:
-    from nlp_transfer.publishing.save import save_trained
-
-    if is_main():
-        save_trained(trained.model, trained.tokenizer, folder, texts=texts[:64], max_length_tokens=max_length_tokens)
-    wait_for_all()
-
-
-__all__ = ["EMPTY", "SystemRunner", "SystemSettings", "read_predictions", "write_predictions"]
+    def _no_scores(self, texts: list[str]) -> Array:
+        """Stand in for scores on the processes that do not write them."""
+        return np.zeros((len(texts), len(self.data.label_names)))

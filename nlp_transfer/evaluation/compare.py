@@ -24,8 +24,9 @@ from nlp_transfer.evaluation.scores import METRICS, classification_scores, resam
 Array = npt.NDArray[np.float64]
 PRIMARY = "accuracy"
 COMPARED = ("accuracy", "macro_f1")
-# A system's accuracy varies over draws of its n training rows by about this over sqrt(n): 5 points at 16 rows, 0.6 at
-# 1,024. It stands in where a run has one seed; benchmarks/results/quality_*.json has the spread over five.
+# A system's accuracy varies over draws of its n training rows by about this over sqrt(n): 5 points at 16
+# rows, 0.6 at 1,024. It stands in where a run has one seed; benchmarks/results/quality_*.json has the spread
+# over five.
 SEED_SPREAD_AT_ONE_ROW = 0.2
 
 
@@ -40,7 +41,12 @@ class Scorer:
     """
 
     def __init__(
-        self, references: npt.NDArray[np.int64], *, groups: npt.NDArray[np.int64] | None, resamples: int, seed: int = 0
+        self,
+        references: npt.NDArray[np.int64],
+        *,
+        groups: npt.NDArray[np.int64] | None,
+        resamples: int,
+        seed: int = 0,
     ) -> None:
         self.references = references
         self.weights = bootstrap_weights(len(references), resamples=resamples, seed=seed, groups=groups)
@@ -48,14 +54,19 @@ class Scorer:
 
     def scores(self, per_seed: Sequence[Array]) -> dict[str, dict[str, float | int]]:
         """Score a system: for each metric the mean over seeds, its 95% interval over rows, and n."""
-        points = [classification_scores(probabilities, self.references.tolist()) for probabilities in per_seed]
+        points = [
+            classification_scores(probabilities, self.references.tolist()) for probabilities in per_seed
+        ]
         found = {}
         for metric in METRICS:
             value = float(np.mean([point[metric] for point in points]))
             low, high = percentile_interval(self._mean_resampled(per_seed, metric))
             found[metric] = {
-                "value": value, "low": min(low, value), "high": max(high, value), "n": len(self.references),
-            }  # fmt: skip
+                "value": value,
+                "low": min(low, value),
+                "high": max(high, value),
+                "n": len(self.references),
+            }
         return found
 
     def seed_values(self, per_seed: Sequence[Array]) -> list[float]:
@@ -70,11 +81,25 @@ class Scorer:
         for metric in COMPARED:
             differences = self._mean_resampled(first, metric) - self._mean_resampled(second, metric)
             low, high = percentile_interval(differences)
-            value = float(np.mean([self._point(a, metric) - self._point(b, metric) for a, b in zip(first, second, strict=True)]))
+            value = float(
+                np.mean(
+                    [
+                        self._point(a, metric) - self._point(b, metric)
+                        for a, b in zip(first, second, strict=True)
+                    ]
+                )
+            )
             entry = {
-                "system": names[0], "against": names[1], "domain": domain, "metric": metric, "difference": value,
-                "low": min(low, value), "high": max(high, value), "p": bootstrap_p(differences), "test": "paired bootstrap",
-            }  # fmt: skip
+                "system": names[0],
+                "against": names[1],
+                "domain": domain,
+                "metric": metric,
+                "difference": value,
+                "low": min(low, value),
+                "high": max(high, value),
+                "p": bootstrap_p(differences),
+                "test": "paired bootstrap",
+            }
             if metric == PRIMARY:
                 right = [each[0].argmax(axis=1) == self.references for each in (first, second)]
                 entry["mcnemar_p"] = mcnemar_p(right[0], right[1])
@@ -82,8 +107,12 @@ class Scorer:
         return entries
 
     def noise(self, first: Sequence[Array], second: Sequence[Array], *, train_rows: int) -> NoiseInterval:
-        """Return the primary difference with row noise and seed noise together; few training rows mean more of it."""
-        per_seed = np.asarray([self._point(a, PRIMARY) - self._point(b, PRIMARY) for a, b in zip(first, second, strict=True)])
+        """Return the primary difference with row noise and seed noise together; few training rows mean more
+        of it.
+        """
+        per_seed = np.asarray(
+            [self._point(a, PRIMARY) - self._point(b, PRIMARY) for a, b in zip(first, second, strict=True)]
+        )
         resampled = self._mean_resampled(first, PRIMARY) - self._mean_resampled(second, PRIMARY)
         assumed = SEED_SPREAD_AT_ONE_ROW / max(1, train_rows) ** 0.5
         return noise_interval(per_seed, float(resampled.std(ddof=1)), assumed_seed_spread=assumed)
@@ -115,7 +144,11 @@ def verdict(noise: NoiseInterval | None, *, against: str, seeds: int, why_not: s
         why_not: why there is nothing to compare, for the sentence.
     """
     if noise is None:
-        return {"transfer": "not_measured", "against": against, "sentence": f"Whether transfer helped was not measured: {why_not}."}
+        return {
+            "transfer": "not_measured",
+            "against": against,
+            "sentence": f"Whether transfer helped was not measured: {why_not}.",
+        }
     transfer = "helped" if noise.low > 0 else "harmed" if noise.high < 0 else "no_evidence"
     words = {
         "helped": "Transfer helped",
@@ -129,9 +162,14 @@ def verdict(noise: NoiseInterval | None, *, against: str, seeds: int, why_not: s
         f"(95% interval {noise.low * 100:+.1f} to {noise.high * 100:+.1f}, {how})."
     )
     return {
-        "transfer": transfer, "against": against, "sentence": sentence, "difference": noise.difference,
-        "low": noise.low, "high": noise.high, "seed_noise": noise.seed_noise,
-    }  # fmt: skip
+        "transfer": transfer,
+        "against": against,
+        "sentence": sentence,
+        "difference": noise.difference,
+        "low": noise.low,
+        "high": noise.high,
+        "seed_noise": noise.seed_noise,
+    }
 
 
 def number_groups(groups: Sequence[str] | None) -> npt.NDArray[np.int64] | None:
@@ -140,5 +178,3 @@ def number_groups(groups: Sequence[str] | None) -> npt.NDArray[np.int64] | None:
         return None
     numbers: dict[str, int] = {}
     return np.asarray([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)
-
-

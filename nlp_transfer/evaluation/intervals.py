@@ -91,8 +91,8 @@ def noise_interval(
     """Combine noise over test rows and over training seeds into one interval of a difference.
 
     The two variances add. Over S seeds the seeds' part has S - 1 degrees of freedom, the whole as many as
-    Welch and Satterthwaite (1946) give. With one seed nothing is known of its noise: for each of the two systems
-    it is taken to be as large as the row noise, or as `assumed_seed_spread` where that is larger.
+    Welch and Satterthwaite (1946) give. With one seed nothing is known of its noise: for each of the two
+    systems it is taken to be as large as the row noise, or as `assumed_seed_spread` where that is larger.
 
     Args:
         per_seed: shape (seeds,), the difference of two systems at each seed.
@@ -104,7 +104,9 @@ def noise_interval(
     seeds = len(per_seed)
     mean = float(np.mean(per_seed))
     seed_variance = (
-        2 * max(row_spread, assumed_seed_spread) ** 2 if seeds == 1 else float(np.var(per_seed, ddof=1)) / seeds
+        2 * max(row_spread, assumed_seed_spread) ** 2
+        if seeds == 1
+        else float(np.var(per_seed, ddof=1)) / seeds
     )
     variance = row_spread**2 + seed_variance
     freedom = math.inf

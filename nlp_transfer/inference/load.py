@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlp_transfer.errors import ModelError
-from nlp_transfer.models.loading import load_classifier, model_labels, resolve_model
+from nlp_transfer.models.loading import load_classifier, model_labels, quiet_library, resolve_model
 from nlp_transfer.models.probe import DESCRIPTION, ProbeHead
 from nlp_transfer.inference.predict import predict_logits, softmax
 
@@ -130,7 +130,8 @@ def load_adapted(
         from transformers import AutoTokenizer
 
         head, description = ProbeHead.load(folder)
-        encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        with quiet_library():
+            encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
         return ProbeClassifier(encoder.to(device), AutoTokenizer.from_pretrained(folder), head, description, cached=cached)
     labels = _labels_of(name, revision)
     loaded = load_classifier(name, label_names=labels, revision=revision)

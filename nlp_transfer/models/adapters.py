@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
 from transformers import PreTrainedModel
 
-from nlp_transfer.errors import ModelError
+from nlp_transfer.errors import ModelError, did_you_mean
 from nlp_transfer.models.loading import head_modules, save_json
 
 # All linear maps of attention and feed-forward, by model family; peft itself has no entry for half of these. A name
@@ -31,9 +32,11 @@ def target_modules(model: PreTrainedModel, chosen: str | Sequence[str]) -> str |
     """Return the modules that get an adapter.
 
     Raises:
-        ModelError: `auto` was chosen for a family that is not in the map.
+        ModelError: `auto` was chosen for a family that is not in the map, or the model has no module of a name.
     """
     if chosen != "auto":
+        if not isinstance(chosen, str):
+            _require_modules(model, chosen)
         return chosen if isinstance(chosen, str) else list(chosen)
     family = model.config.model_type
     if family not in TARGET_MODULES:
@@ -42,6 +45,23 @@ def target_modules(model: PreTrainedModel, chosen: str | Sequence[str]) -> str |
             "name them in adaptation.target_modules, or set it to all-linear"
         )
     return TARGET_MODULES[family]
+
+
+def _require_modules(model: PreTrainedModel, names: Sequence[str]) -> None:
+    linear = {f".{path}" for path, module in model.named_modules() if isinstance(module, nn.Linear)}
+    for name in names:
+        if not any(path.endswith(f".{name}") for path in linear):
+            known = {path.rpartition(".")[2] for path in linear}
+            raise ModelError(f"adaptation.target_modules: the model has no module {name!r}; {did_you_mean(name, known)}")
+
+
+def frozen_modules(model: PreTrainedModel) -> list[str]:
+    """Return the linear maps that were frozen before (`freeze_layers`); an adapter would move them after all."""
+    return [
+        path
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Linear) and not module.weight.requires_grad
+    ]
 
 
 def modules_to_save(model: PreTrainedModel, fresh: Sequence[str]) -> list[str]:
@@ -61,7 +81,7 @@ def add_adapter(
     """Wrap a classifier so that only low-rank adapters, its head and its fresh modules train.
 
     Args:
-        model: the classifier.
+        model: the classifier; frozen layers get no adapter.
         rank: of the two factors of each update.
         alpha: the update's scale is alpha / rank (Hu et al. 2021, section 4.1).
         targets: `auto`, `all-linear`, or module names.
@@ -76,7 +96,8 @@ def add_adapter(
     torch.manual_seed(seed)
     config = LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=0.05, target_modules=target_modules(model, targets),
-        modules_to_save=modules_to_save(model, fresh), exclude_modules=sorted(head_modules(model)),
+        modules_to_save=modules_to_save(model, fresh),
+        exclude_modules=[*sorted(head_modules(model)), *frozen_modules(model)],
     )  # fmt: skip
     try:
         return get_peft_model(model, config)
@@ -87,7 +108,8 @@ def add_adapter(
 def save_adapter(model: PeftModel, folder: Path, *, base: str, label_names: Sequence[str]) -> None:
     """Write the adapter alone, with its base by name and its labels in `labels.json` (peft stores none)."""
     model.peft_config["default"].base_model_name_or_path = base
-    model.save_pretrained(str(folder))
+    # The embeddings are never trained; peft would ask the Hub for the base's configuration to find that out.
+    model.save_pretrained(str(folder), save_embedding_layers=False)
     save_json(folder / "labels.json", list(label_names))
 
 

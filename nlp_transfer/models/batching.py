@@ -39,7 +39,7 @@ def length_sorted_batches(
     bar = tqdm(total=len(texts), desc=label, unit="row", file=sys.stderr, disable=label is None)
     with bar:
         for start in range(0, len(texts), CHUNK_TEXTS):
-            chunk = list(texts[start : start + CHUNK_TEXTS])
+            chunk = [_encodable(text) for text in texts[start : start + CHUNK_TEXTS]]
             encoded = tokenizer(chunk, truncation=True, max_length=max_length_tokens)
             lengths = np.asarray([len(ids) for ids in encoded["input_ids"]])
             order = np.argsort(-lengths, kind="stable")
@@ -53,3 +53,8 @@ def length_sorted_batches(
                 yield [start + int(row) for row in rows], {name: tensor.to(device) for name, tensor in inputs.items()}
                 first += size
                 bar.update(len(rows))
+
+
+def _encodable(text: str) -> str:
+    """Replace lone surrogates, which no tokenizer takes, by question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -67,17 +67,24 @@ def model_labels(path: str, *, revision: str | None = None) -> list[str] | None:
     return own_label_names(config)
 
 
+def label_names_of(config: PreTrainedConfig) -> list[str]:
+    """Return the class names of a config in the head's order, the library's LABEL_0, LABEL_1, ... included."""
+    return [str(config.id2label[number]) for number in sorted(config.id2label)]
+
+
 def own_label_names(config: PreTrainedConfig) -> list[str] | None:
     """Return the class names that a config declares, or None for the library's LABEL_0, LABEL_1, ..."""
-    names = [str(config.id2label[number]) for number in sorted(config.id2label)]
+    names = label_names_of(config)
     return None if all(name == f"LABEL_{number}" for number, name in enumerate(names)) else names
 
 
 def model_identity(path: str, *, revision: str | None = None) -> str:
-    """Name a model's very weights: a hash of the files of a folder, the commit of a Hub model."""
-    resolved = resolve_model(path)
-    if Path(resolved).is_dir():
-        return " ".join(file_sha256(file) for file in sorted(Path(resolved).glob("*.safetensors")))
+    """Name a model's very self: a hash of a folder's weights and JSON files, the commit of a Hub model."""
+    folder = Path(resolve_model(path))
+    if folder.is_dir():
+        # The JSON files hold the configuration and the tokenizer: other ones make another model of the same weights.
+        files = [file for pattern in ("*.safetensors", "*.json") for file in sorted(folder.glob(pattern))]
+        return " ".join(f"{file.name}:{file_sha256(file)}" for file in files)
     return f"{path}@{getattr(_load_config(path, revision), '_commit_hash', None) or revision}"
 
 
@@ -106,7 +113,7 @@ def load_classifier(
         ModelError: the model cannot be found, read, or is no classifier.
     """
     config = _load_config(path, revision)
-    kept = own_label_names(config) == list(label_names)
+    kept = label_names_of(config) == list(label_names)
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: number for number, name in enumerate(label_names)}
     config.problem_type = "single_label_classification"

@@ -1,0 +1,1 @@
+"""Saving models so that what comes back is what was trained."""

@@ -1,4 +1,6 @@
-"""Saves models so that what comes back is what was trained: every folder is reloaded and compared before it counts."""
+"""Saves models so that what comes back is what was trained: every folder is reloaded and compared before it
+counts.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ logger = logging.getLogger(__name__)
 MAX_LOGIT_DIFFERENCE = 1e-5
 
 
-def save_trained(model: Any, tokenizer: Any, folder: Path, *, texts: Sequence[str], max_length_tokens: int) -> None:
+def save_trained(
+    model: Any, tokenizer: Any, folder: Path, *, texts: Sequence[str], max_length_tokens: int
+) -> None:
     """Write a full classifier, reload it into a fresh object, and require the same logits.
 
     Args:
@@ -43,33 +47,33 @@ def save_trained(model: Any, tokenizer: Any, folder: Path, *, texts: Sequence[st
         _require_same(part, texts, before)
 
 
-def save_model(
-    source: Path,
-    folder: Path,
-    *,
-    texts: Sequence[str],
-    revision: str | None = None,
-    label_names: Sequence[str] | None = None,
-) -> Path:
+def save_model(source: str, folder: Path, *, texts: Sequence[str], revision: str | None = None) -> Path:
     """Copy a model to another folder, reload it there, and require the same logits.
+
+    Args:
+        source: a model folder or a Hub id.
+        folder: is replaced whole, or not at all.
+        texts: a sample to compare on.
+        revision: Hub revision.
 
     Raises:
         ConfigError: the folder is a file.
-        RunError: there is no model to copy, or the copy scores differently.
+        RunError: the copy scores differently.
     """
-    from nlp_transfer.inference.load import load_adapted
+    from nlp_transfer.inference.load import FullClassifier, load_adapted
+    from nlp_transfer.models.loading import resolve_model
 
     if folder.is_file():
         raise ConfigError(f"{folder} is a file; name a folder to save the model in")
-    if not source.is_dir():
-        if label_names is None:
-            raise RunError(f"{source} holds no trained model; run `nlp-transfer train` first")
-        loaded = load_adapted(str(source), revision=revision)
-        save_trained(loaded.model, loaded.tokenizer, folder, texts=texts, max_length_tokens=loaded.max_length_tokens)
+    loaded = load_adapted(source, revision=revision)
+    resolved = Path(resolve_model(source))
+    if isinstance(loaded, FullClassifier) and not resolved.is_dir():
+        limit = loaded.max_length_tokens
+        save_trained(loaded.model, loaded.tokenizer, folder, texts=texts, max_length_tokens=limit)
         return folder
-    before = load_adapted(str(source)).logits(texts)
+    before = loaded.logits(texts)
     with whole_folder(folder) as part:
-        shutil.copytree(source, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("cost.json"))
+        shutil.copytree(resolved, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("cost.json"))
         _require_same(part, texts, before)
     logger.info("saved to %s: reloaded, and equal on %d texts", folder, len(texts))
     return folder
@@ -85,6 +89,6 @@ def _require_same(folder: Path, texts: Sequence[str], before: Any) -> None:
     if not difference <= MAX_LOGIT_DIFFERENCE:
         kind = "probe" if (folder / DESCRIPTION).exists() else "model"
         raise RunError(
-            f"the saved {kind} is not the trained one: its logits differ by {difference:.2g} on {len(texts)} texts "
-            f"(at most {MAX_LOGIT_DIFFERENCE:g} is allowed); nothing was saved"
+            f"the saved {kind} is not the trained one: its logits differ by {difference:.2g} on {len(texts)} "
+            f"texts (at most {MAX_LOGIT_DIFFERENCE:g} is allowed); nothing was saved"
         )

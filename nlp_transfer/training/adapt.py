@@ -84,7 +84,7 @@ def train_classifier(
         label: names the run in progress and history.
         folder: for checkpoints.
         revision: Hub revision of the start.
-        pretrained: False starts all weights at random; then nothing is frozen.
+        pretrained: False starts all weights at random and trains them all, whatever the method.
         replayed: source rows, of which `procedure.replay` times the target's number join the training.
         history: file for one line a logged step.
         adapter_folder: where `lora` leaves its adapter alone.
@@ -92,11 +92,12 @@ def train_classifier(
     torch.manual_seed(procedure.seed)
     loaded = load_classifier(start, label_names=procedure.label_names, revision=revision, pretrained=pretrained)
     model: Any = loaded.model
+    method = procedure.method if pretrained else "full"
     if pretrained:
         freeze(model, layers=procedure.freeze_layers)
-    if procedure.method == "lp_ft":
+    if method == "lp_ft":
         start_head_from_probe(model, loaded.tokenizer, train, procedure)
-    if procedure.method == "lora":
+    if method == "lora":
         model = add_adapter(
             model, rank=procedure.rank, alpha=procedure.alpha, targets=procedure.target_modules,
             fresh=loaded.fresh, seed=procedure.seed,

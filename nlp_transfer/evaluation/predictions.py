@@ -1,0 +1,45 @@
+"""Predictions as files: one JSON line a row, with its id and without its text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nlp_transfer.data.classification import Rows
+from nlp_transfer.runs import write_text
+
+Array = npt.NDArray[np.float64]
+
+
+def write_predictions(path: Path, rows: Rows, probabilities: Array, label_names: Sequence[str]) -> None:
+    """Write id, true label, predicted label and probabilities of each row.
+
+    Args:
+        path: the file, replaced whole.
+        rows: the scored rows.
+        probabilities: shape (rows, classes).
+        label_names: the classes in order.
+    """
+    lines = []
+    for row_id, label, scores in zip(rows.ids, rows.labels, probabilities, strict=True):
+        record = {
+            "id": row_id,
+            "label": label_names[label],
+            "predicted": label_names[int(scores.argmax())],
+            "probabilities": {
+                name: round(float(score), 6) for name, score in zip(label_names, scores, strict=True)
+            },
+        }
+        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+    write_text(path, "".join(lines))
+
+
+def read_predictions(path: Path, label_names: Sequence[str]) -> Array:
+    """Read probabilities of shape (rows, classes) back, in the file's order."""
+    with path.open(encoding="utf-8") as file:
+        rows = [json.loads(line)["probabilities"] for line in file]
+    return np.asarray([[row[name] for name in label_names] for row in rows], dtype=np.float64)

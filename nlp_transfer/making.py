@@ -1,0 +1,292 @@
+"""Makes a run's models: the source model, the adapted one, and what the baselines need, at one seed.
+
+The source model is kept across runs by everything that it follows from. Scoring the models is left to
+systems.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlp_transfer.config import AdaptationConfig, SourceStageConfig
+from nlp_transfer.data.classification import DomainData, Rows, TransferData
+from nlp_transfer.data.sources import cache_dir
+from nlp_transfer.runs import fingerprint, versions, whole_folder, write_text
+from nlp_transfer.training.costs import Cost, measured
+from nlp_transfer.training.processes import is_main, wait_for_all
+
+if TYPE_CHECKING:
+    from nlp_transfer.training.adapt import Procedure, Trained
+    from nlp_transfer.training.probing import FrozenProbe
+
+logger = logging.getLogger(__name__)
+# Texts that a saved model is compared with itself on.
+PARITY_TEXTS = 64
+
+
+@dataclass(frozen=True)
+class SystemSettings:
+    """What a run's systems are made of: plain values out of its recipe."""
+
+    model_path: str
+    revision: str | None
+    max_length_tokens: int
+    source_stage: SourceStageConfig | None
+    adaptation: AdaptationConfig
+    training: dict[str, Any]
+
+
+class ModelMaker:
+    """Makes the models of one run at one seed.
+
+    Args:
+        settings: how.
+        data: both domains, with this seed's training rows.
+        seed: starts and orders training.
+        folder: the run folder.
+    """
+
+    def __init__(self, settings: SystemSettings, data: TransferData, *, seed: int, folder: Path) -> None:
+        self.settings = settings
+        self.data = data
+        self.seed = seed
+        self.folder = folder
+        self.source_folder = folder / "source_model"
+        self.model_folder = folder / "model"
+
+    # The two models that are kept ------------------------------------------------------------------
+
+    def train_source(self) -> Cost:
+        """Make the source model in `source_model/`, or take the same one from the cache."""
+        kept = cache_dir() / "source_models" / self._source_key()
+        if (kept / "cost.json").is_file():
+            logger.info("source model: the same one was trained before; taken from %s", kept)
+        else:
+            cost = self._train_source_into(kept)
+            if is_main():
+                write_text(kept / "cost.json", json.dumps(cost.as_dict()))
+            wait_for_all()
+        if is_main():
+            with whole_folder(self.source_folder) as part:
+                shutil.copytree(kept, part, dirs_exist_ok=True)
+        wait_for_all()
+        return Cost(**json.loads((kept / "cost.json").read_text(encoding="utf-8")))
+
+    def train_adapted(self) -> Cost:
+        """Adapt to the target, into `model/` (and `adapter/` for LoRA)."""
+        with measured() as cost:
+            cost.source_seconds = self.source_seconds()
+            if not len(self.data.target.train):
+                self._copy_start()
+            elif self.settings.adaptation.method == "probe":
+                self._save_probe(self.fit_adapted_probe(cost), self.model_folder)
+            else:
+                self._save(self.adapt(cost, adapter_folder=self.folder / "adapter"), self.model_folder)
+        return cost
+
+    # Training --------------------------------------------------------------------------------------
+
+    def _source_key(self) -> str:
+        """Hash everything that the source model follows from."""
+        from nlp_transfer.models.loading import model_identity
+        from nlp_transfer.training.arguments import native_bf16
+
+        stage, source = self._source_stage()
+        identity = model_identity(self.settings.model_path, revision=self.settings.revision)
+        rows = [source.train.fingerprint(), source.dev.fingerprint(), self.data.label_names]
+        how = [dataclasses.asdict(stage), self.settings.training, self.settings.max_length_tokens, self.seed]
+        return fingerprint(identity, rows, how, native_bf16(), versions())
+
+    def _source_stage(self) -> tuple[SourceStageConfig, DomainData]:
+        if self.settings.source_stage is None or self.data.source is None:
+            raise RuntimeError("a run without a source stage has no source model")
+        return self.settings.source_stage, self.data.source
+
+    def _train_source_into(self, folder: Path) -> Cost:
+        stage, source = self._source_stage()
+        with measured() as cost:
+            if stage.method == "probe":
+                probe = self.fit_probe(
+                    self.settings.model_path, cost, rows=source.selection, select_on=source.selection
+                )
+                self._save_probe(probe, folder)
+            else:
+                trained = self._train(
+                    "source model",
+                    self.settings.model_path,
+                    source.train,
+                    source.dev,
+                    cost,
+                    procedure=self._procedure(stage.method, stage.training),
+                    revision=self.settings.revision,
+                )
+                self._save(trained, folder)
+        return cost
+
+    def adapt(self, cost: Cost, *, adapter_folder: Path | None = None) -> Trained:
+        """Train from the start on the target, with source rows beside it."""
+        start, revision = self.start()
+        target, source = self.data.target, self.data.source
+        return self._train(
+            "adapted",
+            start,
+            target.train,
+            target.dev,
+            cost,
+            procedure=self._adaptation_procedure(),
+            revision=revision,
+            replayed=source.train if source is not None else None,
+            adapter_folder=adapter_folder,
+        )
+
+    def _train(
+        self,
+        label: str,
+        start: str,
+        train: Rows,
+        dev: Rows,
+        cost: Cost,
+        *,
+        procedure: Procedure,
+        **options: Any,
+    ) -> Trained:
+        """Train one classifier and note what it took; `options` are `train_classifier`'s."""
+        from nlp_transfer.training.adapt import train_classifier
+
+        folder = self.folder / "checkpoints" / f"{label.replace(' ', '_')}-{self.seed}"
+        trained = train_classifier(
+            start,
+            procedure,
+            train,
+            dev,
+            label=label,
+            folder=folder,
+            history=self.folder / "history.jsonl",
+            **options,
+        )
+        cost.seconds, cost.selection_seconds = trained.fit.seconds, trained.fit.selection_seconds
+        cost.trainable_parameters, cost.trainable_share = trained.trainable, trained.trainable / trained.total
+        return trained
+
+    def _adaptation_procedure(self) -> Procedure:
+        """Return how the target is learnt, by `adapted` and by the baselines without a source alike.
+
+        Beside a probe the baselines are trained in full: a probe without a source is the system `probe`
+        already.
+        """
+        adaptation = self.settings.adaptation
+        method = "full" if adaptation.method == "probe" else adaptation.method
+        return dataclasses.replace(
+            self._procedure(method, adaptation.training),
+            freeze_layers=adaptation.freeze_layers,
+            replay=adaptation.replay,
+        )
+
+    def _procedure(self, method: str, training: dict[str, Any]) -> Procedure:
+        from nlp_transfer.training.adapt import Procedure
+
+        adaptation = self.settings.adaptation
+        arguments = {
+            key: value for key, value in {**self.settings.training, **training}.items() if key != "seed"
+        }
+        return Procedure(
+            method=method,
+            label_names=self.data.label_names,
+            max_length_tokens=self.settings.max_length_tokens,
+            seed=self.seed,
+            arguments=arguments,
+            rank=adaptation.rank,
+            alpha=adaptation.alpha,
+            target_modules=adaptation.target_modules,
+        )
+
+    def start(self) -> tuple[str, str | None]:
+        """Return where adaptation starts, path and revision: the source model, else the pretrained one."""
+        if self.settings.source_stage is not None:
+            return str(self.source_folder), None
+        return self.settings.model_path, self.settings.revision
+
+    def source_seconds(self) -> float:
+        """Return what making the source model took, 0 where there is none."""
+        cost = self.source_folder / "cost.json"
+        return float(json.loads(cost.read_text(encoding="utf-8"))["seconds"]) if cost.is_file() else 0.0
+
+    def without_source(self, system: str, cost: Cost, *, pretrained: bool) -> Trained:
+        """Train on the target alone, by the adapted model's procedure; not `pretrained` starts at random."""
+        target = self.data.target
+        return self._train(
+            system,
+            self.settings.model_path,
+            target.train,
+            target.dev,
+            cost,
+            procedure=self._adaptation_procedure(),
+            revision=self.settings.revision,
+            pretrained=pretrained,
+        )
+
+    # Probes ----------------------------------------------------------------------------------------
+
+    def fit_adapted_probe(self, cost: Cost) -> FrozenProbe:
+        """Fit on both domains; a tuned source model's encoder is taken, else the pretrained one."""
+        stage = self.settings.source_stage
+        tuned = stage is not None and stage.method != "probe"
+        return self.fit_probe(str(self.source_folder) if tuned else self.settings.model_path, cost)
+
+    def fit_probe(
+        self, encoder: str, cost: Cost, *, rows: Rows | None = None, select_on: Rows | None = None
+    ) -> FrozenProbe:
+        """Fit a probe on all training rows, its strength chosen for the target's, unless told otherwise."""
+        from nlp_transfer.training.probing import fit_frozen_probe
+
+        probe = fit_frozen_probe(
+            encoder,
+            rows or self.data.training_rows(),
+            select_on or self.data.target.selection,
+            label_names=self.data.label_names,
+            max_length_tokens=self.settings.max_length_tokens,
+            seed=self.seed,
+            revision=self.settings.revision if encoder == self.settings.model_path else None,
+        )
+        cost.trainable_parameters, cost.trainable_share = probe.parameters, probe.parameters / probe.total
+        return probe
+
+    # Saving ---------------------------------------------------------------------------------------
+
+    def _copy_start(self) -> None:
+        """Without target labels the model that adaptation would start from is the adapted one."""
+        from nlp_transfer.publishing.save import save_model
+
+        start, revision = self.start()
+        if is_main():
+            save_model(start, self.model_folder, texts=self._parity_texts(), revision=revision)
+        wait_for_all()
+
+    def _save(self, trained: Trained, folder: Path) -> None:
+        from nlp_transfer.publishing.save import save_trained
+
+        if is_main():
+            save_trained(
+                trained.model,
+                trained.tokenizer,
+                folder,
+                texts=self._parity_texts(),
+                max_length_tokens=self.settings.max_length_tokens,
+            )
+        wait_for_all()
+
+    def _save_probe(self, probe: FrozenProbe, folder: Path) -> None:
+        from nlp_transfer.training.probing import save_probe
+
+        if is_main():
+            save_probe(probe, folder)
+        wait_for_all()
+
+    def _parity_texts(self) -> list[str]:
+        return self.data.target.test.texts[:PARITY_TEXTS]
