@@ -22,7 +22,8 @@ import numpy as np
 from common import RESULTS, describe_machine, save_results
 
 from nlp_transfer.config import DomainConfig
-from nlp_transfer.data.classification import DomainData, load_domain
+from nlp_transfer.data.classification import load_domain
+from nlp_transfer.data.rows import DomainData
 from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models.loading import resolve_model
 from nlp_transfer.training.adapt import Procedure, train_classifier

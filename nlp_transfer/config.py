@@ -308,7 +308,7 @@ def _training_problems(content: Mapping[str, Any], section: Sequence[str]) -> li
         node = node.get(name) if isinstance(node, Mapping) else None
     if not isinstance(node, Mapping) or not node:
         return []
-    from nlp_transfer.training.arguments import argument_problems
+    from nlp_transfer.arguments import argument_problems
 
     return [f"{'.'.join(section)}.{problem}" for problem in argument_problems(node)]
 

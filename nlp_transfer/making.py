@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import AdaptationConfig, SourceStageConfig
-from nlp_transfer.data.classification import DomainData, Rows, TransferData
+from nlp_transfer.data.rows import DomainData, Rows, TransferData
 from nlp_transfer.data.sources import cache_dir
 from nlp_transfer.runs import fingerprint, versions, whole_folder, write_text
 from nlp_transfer.training.costs import Cost, measured

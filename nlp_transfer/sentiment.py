@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlp_transfer.data.classification import TransferData, load_transfer_data
+from nlp_transfer.data.classification import load_transfer_data
+from nlp_transfer.data.rows import TransferData
 from nlp_transfer.errors import ConfigError, DataError, RunError
 from nlp_transfer.making import PARITY_TEXTS, ModelMaker, SystemSettings
 from nlp_transfer.recipe import TransferRecipe

@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import as_dict
-from nlp_transfer.data.classification import DomainData
+from nlp_transfer.data.rows import DomainData
 from nlp_transfer.evaluation.compare import PRIMARY, Scorer, number_groups, verdict
 from nlp_transfer.evaluation.predictions import read_predictions
 from nlp_transfer.findings import Finding

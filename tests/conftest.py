@@ -127,7 +127,14 @@ def build_tiny_model(
 def tiny_tokenizer(family: str) -> Any:
     """Train a family's own kind of tokenizer on the sentences of both domains."""
     import transformers
-    from tokenizers import ByteLevelBPETokenizer, SentencePieceUnigramTokenizer, Tokenizer, models, pre_tokenizers, trainers
+    from tokenizers import (
+        ByteLevelBPETokenizer,
+        SentencePieceUnigramTokenizer,
+        Tokenizer,
+        models,
+        pre_tokenizers,
+        trainers,
+    )
 
     texts = [text for domain in THINGS for text, _ in sentences(domain, 200, seed=7)]
     if family in ("bert", "distilbert", "electra", "mpnet"):

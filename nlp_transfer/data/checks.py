@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from nlp_transfer.data import row_findings
-from nlp_transfer.data.classification import DomainData, TransferData
 from nlp_transfer.data.row_findings import Tokenizer
+from nlp_transfer.data.rows import DomainData, TransferData
 from nlp_transfer.data.splits import normalise_text
 from nlp_transfer.findings import Finding
 

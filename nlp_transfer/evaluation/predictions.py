@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nlp_transfer.data.classification import Rows
+from nlp_transfer.data.rows import Rows
 from nlp_transfer.runs import write_text
 
 Array = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from nlp_transfer.data.classification import TEXT_COLUMNS
+from nlp_transfer.data.labels import TEXT_COLUMNS
 from nlp_transfer.data.tables import Row, format_of, read_source
 from nlp_transfer.errors import ConfigError, DataError, did_you_mean
 

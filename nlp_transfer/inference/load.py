@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nlp_transfer.errors import ModelError
+from nlp_transfer.inference.predict import predict_logits, softmax
 from nlp_transfer.models.loading import load_classifier, model_labels, quiet_library, resolve_model
 from nlp_transfer.models.probe import DESCRIPTION, ProbeHead
-from nlp_transfer.inference.predict import predict_logits, softmax
 
 Array = npt.NDArray[np.float64]
 # Where neither model nor tokenizer says how long a text may be.

@@ -8,9 +8,11 @@ twice.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -99,11 +101,17 @@ class _VectorStore:
         try:
             with np.load(self.path, allow_pickle=False) as stored:
                 return {key.tobytes(): vector for key, vector in zip(stored["keys"], stored["vectors"], strict=True)}
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             logger.warning("the cached encodings in %s are damaged (%s); encoding again", self.path, error)
             return {}
 
     def save(self, vectors: dict[bytes, Vectors]) -> None:
+        try:
+            self._write(vectors)
+        except OSError as error:
+            logger.warning("the encodings cannot be kept in %s (%s); the next run makes them again", self.path.parent, error)
+
+    def _write(self, vectors: dict[bytes, Vectors]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         keys = np.frombuffer(b"".join(vectors), dtype=np.uint8).reshape(-1, 16)
         handle, name = tempfile.mkstemp(dir=self.path.parent, suffix=".part")
@@ -116,11 +124,18 @@ class _VectorStore:
 
 
 def _fingerprint(encoder: nn.Module, tokenizer: PreTrainedTokenizerBase, max_length_tokens: int) -> str:
-    """Hash weights, vocabulary and length limit."""
+    """Hash weights, tokenizer and length limit."""
     digest = hashlib.blake2b(f"mean {max_length_tokens}".encode(), digest_size=16)
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().contiguous().cpu().view(torch.uint8).numpy().data)
-    digest.update(str(sorted(tokenizer.get_vocab().items())).encode("utf-8", "surrogatepass"))
-    digest.update(f"{getattr(tokenizer, 'do_lower_case', None)} {type(tokenizer).__name__}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    digest.update(_rules(tokenizer).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def _rules(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Write down all that decides how a tokenizer cuts a text; padding and truncation are each call's own."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return f"{type(tokenizer).__name__} {sorted(tokenizer.get_vocab().items())}"
+    return json.dumps({**json.loads(backend.to_str()), "padding": None, "truncation": None}, sort_keys=True)

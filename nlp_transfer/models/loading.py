@@ -61,10 +61,11 @@ def model_labels(path: str, *, revision: str | None = None) -> list[str] | None:
         ModelError: the model cannot be found or read.
     """
     config = _load_config(path, revision)
-    architectures = config.architectures or []
-    if not any(name.endswith("ForSequenceClassification") for name in architectures):
-        return None
-    return own_label_names(config)
+    return own_label_names(config) if _is_classifier(config) else None
+
+
+def _is_classifier(config: PreTrainedConfig) -> bool:
+    return any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
 
 
 def label_names_of(config: PreTrainedConfig) -> list[str]:
@@ -92,10 +93,16 @@ def load_tokenizer(path: str, *, revision: str | None = None) -> PreTrainedToken
     """Load a model's tokenizer.
 
     Raises:
-        ModelError: it cannot be found or read.
+        ModelError: it cannot be found or read, is empty, or cannot pad.
     """
     with _as_model_error(path):
-        return AutoTokenizer.from_pretrained(resolve_model(path), revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(resolve_model(path), revision=revision)
+    # Where its files are missing, the library makes one that knows its special tokens alone, in silence.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise ModelError(f"{path} has no tokenizer: save the one that it was trained with beside it (tokenizer.json)")
+    if tokenizer.pad_token is None:
+        raise ModelError(f"the tokenizer of {path} has no padding token, so texts cannot be batched; choose an encoder")
+    return tokenizer
 
 
 def load_classifier(
@@ -113,7 +120,8 @@ def load_classifier(
         ModelError: the model cannot be found, read, or is no classifier.
     """
     config = _load_config(path, revision)
-    kept = label_names_of(config) == list(label_names)
+    other_labels = label_names_of(config) != list(label_names)
+    has_head = _is_classifier(config)
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: number for number, name in enumerate(label_names)}
     config.problem_type = "single_label_classification"
@@ -127,12 +135,18 @@ def load_classifier(
             ignore_mismatched_sizes=True, output_loading_info=True,
         )  # fmt: skip
     fresh = sorted(set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]})
-    if not kept and not fresh:
-        fresh = head_parameters(model)
+    if other_labels and (has_head or not fresh):
         logger.info("%s has a head for other labels; it starts anew for %s", path, ", ".join(label_names))
-        for module in head_modules(model).values():
-            module.apply(model._init_weights)
+        fresh = sorted({*fresh, *head_parameters(model)})
+        _start_head_anew(model)
     return LoadedClassifier(model, tokenizer, fresh)
+
+
+def _start_head_anew(model: PreTrainedModel) -> None:
+    """Give a classifier a new one's head: the library does not initialise again what it has loaded."""
+    new = head_modules(AutoModelForSequenceClassification.from_config(model.config, dtype=torch.float32))
+    for name, module in head_modules(model).items():
+        module.load_state_dict(new[name].state_dict())
 
 
 def base_model(model: PreTrainedModel) -> nn.Module:
@@ -201,11 +215,15 @@ def quiet_library() -> Iterator[None]:
 @contextlib.contextmanager
 def _as_model_error(path: str) -> Iterator[None]:
     """Turn what the library raises for a model that cannot be read into one message."""
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
     try:
         yield
-    except (OSError, ValueError, KeyError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
+    except (
+        OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError,
+        StrictDataclassError,
+    ) as error:  # fmt: skip
         reason = " ".join(str(error).split())[:300]
         raise ModelError(
             f"the model {path} cannot be loaded ({reason}). Give a Hub id that exists (with the network there), "

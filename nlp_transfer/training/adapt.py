@@ -21,7 +21,7 @@ from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from nlp_transfer.data.classification import EMPTY, Rows
+from nlp_transfer.data.rows import EMPTY, Rows
 from nlp_transfer.data.splits import nested_subset
 from nlp_transfer.models.adapters import add_adapter, merge, save_adapter
 from nlp_transfer.models.batching import length_sorted_batches

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nlp_transfer.data.classification import Rows, cross_validation_folds
+from nlp_transfer.data.rows import Rows, cross_validation_folds
 
 Array = npt.NDArray[np.float64]
 # Strengths of L2 regularisation that the dev folds choose from; features are standardised first.

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from nlp_transfer.data.classification import Rows
+from nlp_transfer.data.rows import Rows
 from nlp_transfer.errors import RunError
 from nlp_transfer.training.arguments import build_arguments
 from nlp_transfer.training.callbacks import HistoryFile, ProgressBar, SelectionClock

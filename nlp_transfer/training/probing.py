@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
-from nlp_transfer.data.classification import Rows
+from nlp_transfer.data.rows import Rows
 from nlp_transfer.models.features import encode
 from nlp_transfer.models.loading import base_model, load_classifier
 from nlp_transfer.models.probe import ProbeHead

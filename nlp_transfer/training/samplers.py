@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
-# Rows are sorted by length within windows of this many batches: enough that padding nearly vanishes (3% on
-# rotten_tomatoes against 43% unsorted), few enough that a batch's rows still change from epoch to epoch.
+# Rows are sorted by length within windows of this many batches: enough that padding nearly vanishes (3% of a batch's
+# tokens on rotten_tomatoes in batches of 32, against 48% unsorted and 10% with 10 batches a window), few enough that a
+# batch's rows still change from epoch to epoch. tests/unit/test_samplers.py measures it.
 WINDOW_BATCHES = 50
 
 

@@ -16,14 +16,8 @@ from nlp_transfer.config import DataConfig, DomainConfig
 from nlp_transfer.data import row_findings
 from nlp_transfer.data.cards import CardSpec, DataCard
 from nlp_transfer.data.checks import DataReport, check_data
-from nlp_transfer.data.classification import (
-    EMPTY,
-    DomainData,
-    Rows,
-    TransferData,
-    load_domain,
-    load_transfer_data,
-)
+from nlp_transfer.data.classification import load_domain, load_transfer_data
+from nlp_transfer.data.rows import EMPTY, DomainData, Rows, TransferData
 from nlp_transfer.findings import Finding
 
 NAMES = ["negative", "positive"]

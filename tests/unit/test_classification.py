@@ -13,13 +13,8 @@ import pytest
 
 from nlp_transfer.config import DataConfig, DomainConfig
 from nlp_transfer.data.cards import load_card
-from nlp_transfer.data.classification import (
-    DomainData,
-    Rows,
-    cross_validation_folds,
-    load_domain,
-    load_transfer_data,
-)
+from nlp_transfer.data.classification import load_domain, load_transfer_data
+from nlp_transfer.data.rows import DomainData, Rows, cross_validation_folds
 from nlp_transfer.data.splits import normalise_text
 from nlp_transfer.errors import DataError
 

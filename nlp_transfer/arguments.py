@@ -1,0 +1,80 @@
+"""A recipe's `training:` block, checked against the installed `transformers.TrainingArguments`.
+
+Users write the library's own names; there is no second vocabulary. Names that the library dropped are answered with
+what replaced them, and the few that this package sets itself are refused. Building the arguments is left to
+training/arguments.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from nlp_transfer.errors import did_you_mean
+
+# Left: names that guides and older scripts use. Right: what transformers 5 has in their place.
+REPLACED = {
+    "evaluation_strategy": "use eval_strategy",
+    "warmup_ratio": "use warmup_steps (a float below 1 is a share of all steps)",
+    "group_by_length": 'use train_sampling_strategy: "group_by_length" (the default here)',
+    "include_inputs_for_metrics": "use include_for_metrics",
+    "no_cuda": "use use_cpu",
+    "use_mps_device": "leave it out: the device is found by itself",
+    "per_gpu_train_batch_size": "use per_device_train_batch_size",
+    "per_gpu_eval_batch_size": "use per_device_eval_batch_size",
+    "save_safetensors": "leave it out: weights are always saved as safetensors",
+    "logging_dir": "leave it out: history.jsonl stands in the run folder",
+    "overwrite_output_dir": "leave it out: choose another output_dir, or delete the old one",
+    "fp16_backend": "use fp16",
+    "half_precision_backend": "use fp16",
+    "adafactor": "use optim: adafactor",
+    "tpu_num_cores": "leave it out: accelerate launch sets it",
+}
+OURS = {
+    "output_dir": "set the recipe's output_dir",
+    "resume_from_checkpoint": "a run resumes by itself from its folder",
+    "push_to_hub": "use `nlp-transfer push`",
+    "disable_tqdm": "one progress bar is shown, on stderr",
+    "remove_unused_columns": "the batches hold what the model takes already",
+}
+
+
+def argument_problems(block: Mapping[str, Any]) -> list[str]:
+    """List what is wrong with a recipe's `training:` block, one `name: problem` each.
+
+    >>> argument_problems({"learning_rat": 1e-4})
+    ['learning_rat: TrainingArguments has no such argument; did you mean learning_rate?']
+    """
+    from transformers import TrainingArguments
+
+    hints = typing.get_type_hints(TrainingArguments)
+    known = {field.name for field in dataclasses.fields(TrainingArguments) if field.init}
+    found = {str(name): _problem(str(name), value, hints, known) for name, value in block.items()}
+    return [f"{name}: {problem}" for name, problem in found.items() if problem]
+
+
+def _problem(name: str, value: Any, hints: Mapping[str, Any], known: set[str]) -> str:
+    """Say what is wrong with one argument; empty where nothing is."""
+    if name in REPLACED and name not in known:
+        return f"transformers has no such argument any more; {REPLACED[name]}"
+    if name.startswith("hub_") or name in OURS:
+        return f"this package sets it; {OURS.get(name) or 'use the hub section of the recipe'}"
+    if name not in known:
+        return f"TrainingArguments has no such argument; {did_you_mean(name, known)}"
+    return _value_problem(value, hints[name])
+
+
+def _value_problem(value: Any, hint: Any) -> str:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    for choices in (*typing.get_args(hint), hint):
+        if isinstance(choices, enum.EnumMeta) and value not in (names := [str(choice.value) for choice in choices]):
+            return f"{value!r} is none of its values; {did_you_mean(str(value), names)}"
+    try:
+        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True, strict=True)).validate_python(value)
+    except ValidationError as error:
+        return f"{error.errors()[0]['msg'].lower()}, got {value!r}"
+    return ""

@@ -1,0 +1,104 @@
+"""Labelled texts, and the two domains that a transfer is made of, as everything right of here sees them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from nlp_transfer.data.cards import DataCard
+from nlp_transfer.data.splits import leak_free_components
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled texts in one order: `ids`, `texts`, `labels` (class ids, shape (rows,)), `groups` if any."""
+
+    ids: list[str]
+    texts: list[str]
+    labels: npt.NDArray[np.int64]
+    groups: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Rows:
+        """Return these rows, in this order."""
+        return Rows(
+            ids=[self.ids[row] for row in rows],
+            texts=[self.texts[row] for row in rows],
+            labels=self.labels[np.asarray(rows, dtype=np.int64)],
+            groups=None if self.groups is None else [self.groups[row] for row in rows],
+        )
+
+    def joined(self, other: Rows) -> Rows:
+        """Return these rows followed by others, without groups: two domains do not share them."""
+        return Rows(
+            self.ids + other.ids, self.texts + other.texts, np.concatenate([self.labels, other.labels])
+        )
+
+    def fingerprint(self) -> str:
+        """Hash ids, texts and labels to 16 hexadecimal digits."""
+        digest = hashlib.blake2b(digest_size=8)
+        for row_id, text, label in zip(self.ids, self.texts, self.labels, strict=True):
+            digest.update(f"{row_id}\0{text}\0{label}\n".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+EMPTY = Rows(ids=[], texts=[], labels=np.empty(0, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class DomainData:
+    """One domain, split: what may be learnt from, selected on, and scored on."""
+
+    name: str
+    label_names: list[str]
+    train: Rows
+    dev: Rows
+    test: Rows
+    card: DataCard | None
+    unused: int = 0
+    """Training rows that `train_size` leaves out."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Rows left out, by reason."""
+    notes: list[str] = field(default_factory=list)
+    """What was assumed, for the log and the report."""
+
+    @property
+    def selection(self) -> Rows:
+        """Every labelled row that the run may see: train and dev together."""
+        return Rows(
+            self.train.ids + self.dev.ids,
+            self.train.texts + self.dev.texts,
+            np.concatenate([self.train.labels, self.dev.labels]),
+            None if self.train.groups is None else self.train.groups + (self.dev.groups or []),
+        )
+
+
+@dataclass(frozen=True)
+class TransferData:
+    """Both domains, with labels in one order."""
+
+    target: DomainData
+    source: DomainData | None
+    label_names: list[str]
+
+    def training_rows(self) -> Rows:
+        """Return every labelled row that the run may see, the source's first."""
+        target = self.target.selection
+        return target if self.source is None else self.source.selection.joined(target)
+
+
+def cross_validation_folds(
+    rows: Rows, *, folds: int, seed: int
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Divide rows into (train, dev) folds, stratified, with groups and equal texts on one side."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    components = leak_free_components(rows.texts, rows.groups)
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    return list(splitter.split(np.zeros(len(rows)), rows.labels, components))
