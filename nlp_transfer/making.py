@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from nlp_transfer.config import AdaptationConfig, SourceStageConfig
 from nlp_transfer.data.rows import DomainData, Rows, TransferData
 from nlp_transfer.data.sources import cache_dir
+from nlp_transfer.errors import ModelError
 from nlp_transfer.runs import fingerprint, versions, whole_folder, write_text
 from nlp_transfer.training.costs import Cost, measured
-from nlp_transfer.training.processes import is_main, wait_for_all
+from nlp_transfer.training.processes import is_main, num_processes, wait_for_all
 
 if TYPE_CHECKING:
     from nlp_transfer.training.adapt import Procedure, Trained
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 # Texts that a saved model is compared with itself on.
 PARITY_TEXTS = 64
+# Written last beside a kept source model: what it hashes to.
+WHOLE = "whole.txt"
+# What says nothing about a source model that is not made by LoRA.
+LORA_ONLY = ("rank", "alpha", "target_modules")
 
 
 @dataclass(frozen=True)
@@ -64,17 +69,20 @@ class ModelMaker:
 
     def train_source(self) -> Cost:
         """Make the source model in `source_model/`, or take the same one from the cache."""
+        from nlp_transfer.models.loading import model_identity
+
         kept = cache_dir() / "source_models" / self._source_key()
-        if (kept / "cost.json").is_file():
+        if self._is_whole(kept):
             logger.info("source model: the same one was trained before; taken from %s", kept)
         else:
             cost = self._train_source_into(kept)
             if is_main():
                 write_text(kept / "cost.json", json.dumps(cost.as_dict()))
+                write_text(kept / WHOLE, model_identity(str(kept)))
             wait_for_all()
         if is_main():
             with whole_folder(self.source_folder) as part:
-                shutil.copytree(kept, part, dirs_exist_ok=True)
+                shutil.copytree(kept, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WHOLE))
         wait_for_all()
         return Cost(**json.loads((kept / "cost.json").read_text(encoding="utf-8")))
 
@@ -90,18 +98,35 @@ class ModelMaker:
                 self._save(self.adapt(cost, adapter_folder=self.folder / "adapter"), self.model_folder)
         return cost
 
+    def _is_whole(self, kept: Path) -> bool:
+        """Tell whether a source model stands in the cache as it was written there."""
+        from nlp_transfer.models.loading import model_identity
+
+        if not (kept / WHOLE).is_file():
+            return False
+        try:
+            if (kept / WHOLE).read_text(encoding="utf-8") == model_identity(str(kept)):
+                return True
+        except ModelError:
+            pass
+        logger.warning("the source model kept in %s is damaged; training it again", kept)
+        return False
+
     # Training --------------------------------------------------------------------------------------
 
     def _source_key(self) -> str:
         """Hash everything that the source model follows from."""
         from nlp_transfer.models.loading import model_identity
-        from nlp_transfer.training.arguments import native_bf16
+        from nlp_transfer.training.arguments import DEFAULTS, native_bf16
 
         stage, source = self._source_stage()
         identity = model_identity(self.settings.model_path, revision=self.settings.revision)
         rows = [source.train.fingerprint(), source.dev.fingerprint(), self.data.label_names]
-        how = [dataclasses.asdict(stage), self.settings.training, self.settings.max_length_tokens, self.seed]
-        return fingerprint(identity, rows, how, native_bf16(), versions())
+        procedure = dataclasses.asdict(self._procedure(stage.method, stage.training))
+        if stage.method != "lora":
+            procedure = {key: value for key, value in procedure.items() if key not in LORA_ONLY}
+        machine = [native_bf16(), num_processes(), versions()]
+        return fingerprint(identity, rows, procedure, DEFAULTS, machine)
 
     def _source_stage(self) -> tuple[SourceStageConfig, DomainData]:
         if self.settings.source_stage is None or self.data.source is None:

@@ -113,8 +113,10 @@ class TransferRecipe(ABC):
         with self._run_folder() as folder:
             report = self.check()
             if self._is_main():
+                seeds = self.config.evaluation.seeds
                 folder.begin(
-                    environment(seeds=self.config.evaluation.seeds, num_processes=self._num_processes())
+                    environment(seeds=seeds, num_processes=self._num_processes()),
+                    inputs=self._data_fingerprint(),
                 )
                 write_json(folder.path / "data.json", report.as_dict())
             if self._has_source_stage():

@@ -117,11 +117,21 @@ class RunFolder:
         if self._lock is not None:
             self._lock.release()
 
-    def begin(self, environment: Mapping[str, Any]) -> None:
-        """Write what the run is made of: config.yaml and environment.json."""
+    def begin(self, environment: Mapping[str, Any], *, inputs: str) -> None:
+        """Write what the run is made of: config.yaml, environment.json, and the hash of its data.
+
+        Raises:
+            ConfigError: the folder holds a run on other data.
+        """
+        if self._state().get("data", {"inputs": inputs})["inputs"] != inputs:
+            raise ConfigError(
+                f"{self.path} holds a run on other data than is there now: a file has changed since; "
+                "choose another output_dir, or delete that folder"
+            )
         if not (self.path / "config.yaml").exists():
             write_text(self.path / "config.yaml", self.resolved_config)
         write_json(self.path / "environment.json", environment)
+        self.finish("data", inputs=inputs, notes={})
 
     def finished(self, stage: str, *, inputs: str) -> dict[str, Any] | None:
         """Return what a finished stage noted, or None where it did not finish from these inputs."""

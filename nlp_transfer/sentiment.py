@@ -85,10 +85,12 @@ class SentimentTransfer(TransferRecipe):
 
     def _check_data(self) -> DataReport:
         from nlp_transfer.data.checks import check_data
-        from nlp_transfer.models.loading import load_tokenizer
+        from nlp_transfer.models.loading import load_tokenizer, require_length
 
         self._require_methods_that_fit()
-        tokenizer = load_tokenizer(self.config.model.path, revision=self.config.model.revision)
+        model = self.config.model
+        require_length(model.path, model.max_length_tokens, revision=model.revision)
+        tokenizer = load_tokenizer(model.path, revision=model.revision)
         return check_data(
             self.data, tokenizer=tokenizer, max_length_tokens=self.config.model.max_length_tokens
         )

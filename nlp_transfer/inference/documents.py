@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -35,11 +36,11 @@ def predict_documents(
     """Label texts from arguments, a file or stdin, and write them to a file or stdout.
 
     A csv, tsv or jsonl result keeps the input's columns and adds `label`, `score` and one `probability_<class>` a
-    class (a taken name gets `predicted_` before it).
+    class (a taken name gets `predicted_` before it). A file is written whole or not at all.
 
     Raises:
         ConfigError: both texts and a file were given, or the output's format is unknown.
-        DataError: the input cannot be read, or a row has no text.
+        DataError: the input cannot be read, a row has no text, or the output's format cannot hold a row.
     """
     if texts and source is not None:
         raise ConfigError("give texts or --input, not both")
@@ -57,7 +58,7 @@ def predict_documents(
         write = _writer(file, written)
         number = 0
         for chunk in _chunks(_chain(first, rows)):
-            contents = [_text_of(row, column, number + offset) for offset, row in enumerate(chunk)]
+            contents = [_text_of(row, column, number + place) for place, row in enumerate(chunk, start=1)]
             number += len(chunk)
             for row, result in zip(chunk, classifier.predict(contents, label=bar), strict=True):
                 write(row, result)
@@ -65,12 +66,22 @@ def predict_documents(
 
 def _input_rows(texts: Sequence[str] | None, source: Path | None) -> Iterator[Row]:
     if texts:
-        return iter([{"text": text} for text in texts])
+        return iter([{"text": _whole(text)} for text in texts])
     if source is not None:
         return read_source(str(source))
     if sys.stdin.isatty():
         raise ConfigError("nothing to label: give texts, --input FILE, or pipe one text a line")
-    return ({"text": line.rstrip("\r\n")} for line in sys.stdin if line.strip())
+    return ({"text": text} for text in _stdin_lines())
+
+
+def _stdin_lines() -> Iterator[str]:
+    """Yield the lines of stdin that are not blank; they are UTF-8 whatever the terminal's settings."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
+    try:
+        yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+    except UnicodeDecodeError as error:
+        raise DataError(f"stdin is not UTF-8 text (byte 0x{error.object[error.start]:02x})") from error
 
 
 def _output_format(output: Path | None, source: Path | None, as_json: bool) -> str:
@@ -103,7 +114,12 @@ def _text_of(row: Row, column: str, number: int) -> str:
     text = row.get(column)
     if not isinstance(text, str):
         raise DataError(f"row {number} of the input: column {column!r} holds {type(text).__name__}, expected a text")
-    return text
+    return _whole(text)
+
+
+def _whole(text: str) -> str:
+    """Replace half characters (lone surrogates, as JSON and command lines can hold): tokenizers fail on them."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _chain(first: Row, rest: Iterable[Row]) -> Iterator[Row]:
@@ -120,6 +136,8 @@ def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
 def _opened(output: Path | None) -> Iterator[TextIO]:
     """Open stdout, or a temporary file that takes the output's place when all is written."""
     if output is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
         yield sys.stdout
         return
     try:
@@ -127,7 +145,7 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
     except OSError as error:
         raise ConfigError(f"{output} cannot be written: {error}") from error
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
             yield file
         Path(name).chmod(0o644)
         Path(name).replace(output)
@@ -135,24 +153,46 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
         Path(name).unlink(missing_ok=True)
 
 
-def _writer(file: TextIO, written: str) -> Any:
+def _writer(file: TextIO, written: str) -> Callable[[Row, dict[str, Any]], None]:
     """Return a function that writes one row with its result."""
     if written == "plain":
         return lambda row, result: print(f"{result['label']}\t{result['score']:.4f}\t{row['text']}", file=file)
     if written == "jsonl":
-        return lambda row, result: print(json.dumps(_merged(row, result), ensure_ascii=False, default=str), file=file)
-    table: list[Any] = []
+        return lambda row, result: print(_as_json(_merged(row, result)), file=file)
+    return _TableWriter(file, tab=written == "tsv").write
 
-    def write(row: Row, result: dict[str, Any]) -> None:
+
+def _as_json(value: dict[str, Any]) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if text == _whole(text) else json.dumps(value, default=str)
+
+
+class _TableWriter:
+    """Writes rows as csv or tsv, with the columns of the first one. As when read, a tsv has no quoting."""
+
+    def __init__(self, file: TextIO, *, tab: bool) -> None:
+        dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None} if tab else {}
+        self.table = csv.writer(file, lineterminator="\n", **dialect)
+        self.columns: list[str] = []
+        self.rows = 0
+
+    def write(self, row: Row, result: dict[str, Any]) -> None:
         flat = {name: value for name, value in result.items() if name != "probabilities"}
         flat |= {f"probability_{name}": f"{score:.6f}" for name, score in result["probabilities"].items()}
         merged = _merged(row, flat)
-        if not table:
-            table.append(csv.DictWriter(file, list(merged), delimiter="\t" if written == "tsv" else ","))
-            table[0].writeheader()
-        table[0].writerow(merged)
-
-    return write
+        self.rows += 1
+        if not self.columns:
+            self.columns = list(merged)
+            self.table.writerow(self.columns)
+        if other := set(merged) ^ set(self.columns):
+            raise DataError(
+                f"row {self.rows} of the input has other columns than the first ({', '.join(sorted(other))}); "
+                "write it as jsonl"
+            )
+        try:
+            self.table.writerow([merged[name] for name in self.columns])
+        except csv.Error as error:
+            raise DataError(f"row {self.rows} of the input holds a tab or a line break; write it as csv or jsonl") from error
 
 
 def _merged(row: Row, result: dict[str, Any]) -> dict[str, Any]:
@@ -161,4 +201,6 @@ def _merged(row: Row, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _free(name: str, row: Row) -> str:
-    return f"predicted_{name}" if name in row else name
+    while name in row:
+        name = f"predicted_{name}"
+    return name

@@ -11,12 +11,21 @@ import numpy.typing as npt
 
 from nlp_transfer.errors import ModelError
 from nlp_transfer.inference.predict import predict_logits, softmax
-from nlp_transfer.models.loading import load_classifier, model_labels, quiet_library, resolve_model
+from nlp_transfer.models.loading import (
+    head_labels,
+    load_classifier,
+    load_encoder,
+    load_tokenizer,
+    max_input_tokens,
+    resolve_model,
+)
 from nlp_transfer.models.probe import DESCRIPTION, ProbeHead
 
 Array = npt.NDArray[np.float64]
 # Where neither model nor tokenizer says how long a text may be.
 USUAL_MAX_LENGTH_TOKENS = 512
+# A tokenizer without a limit has a length of 10**30.
+UNLIMITED = 10**6
 
 
 class AdaptedClassifier(Protocol):
@@ -50,10 +59,10 @@ class _Predicting:
         """Return label, score and all probabilities for each text, in the texts' order.
 
         Raises:
-            TypeError: `texts` is one string; give a list.
+            TypeError: `texts` is one string, or holds something else than strings.
         """
-        if isinstance(texts, str):
-            raise TypeError("predict takes a list of texts, not one string")
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise TypeError("predict takes a list of texts: predict([\"Battery died.\"])")
         results = []
         for scores in self.probabilities(texts, label=label):
             best = int(scores.argmax())
@@ -69,9 +78,9 @@ class FullClassifier(_Predicting):
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.label_names = [model.config.id2label[number] for number in range(model.config.num_labels)]
-        limit = int(min(tokenizer.model_max_length, 10**6))
-        positions = getattr(model.config, "max_position_embeddings", None) or USUAL_MAX_LENGTH_TOKENS
-        self.max_length_tokens = limit if limit < 10**6 else int(positions)
+        stated = tokenizer.model_max_length
+        limits = (int(stated) if stated < UNLIMITED else None, max_input_tokens(model.config))
+        self.max_length_tokens = min((limit for limit in limits if limit), default=USUAL_MAX_LENGTH_TOKENS)
 
     def logits(self, texts: Sequence[str], *, label: str | None = None) -> Array:
         """Score texts, shape (texts, classes)."""
@@ -95,10 +104,12 @@ class ProbeClassifier(_Predicting):
         """Score texts, shape (texts, classes)."""
         from nlp_transfer.models.features import encode, mean_pooled
 
+        if not len(texts):
+            return np.zeros((0, len(self.label_names)))
         features = (encode if self.cached else mean_pooled)(
             self.encoder, self.tokenizer, texts, max_length_tokens=self.max_length_tokens, label=label
         )
-        return self.head.logits(features) if len(texts) else np.zeros((0, len(self.label_names)))
+        return self.head.logits(features)
 
 
 def load_adapted(
@@ -119,7 +130,6 @@ def load_adapted(
         load_adapted("runs/products").predict(["Battery died after a week."])
     """
     import torch
-    from transformers import AutoModel
 
     name = str(path)
     if (Path(name) / "model" / "config.json").is_file() and not (Path(name) / "config.json").is_file():
@@ -127,28 +137,13 @@ def load_adapted(
     folder = Path(resolve_model(name))
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if (folder / DESCRIPTION).is_file():
-        from transformers import AutoTokenizer
-
         head, description = ProbeHead.load(folder)
-        with quiet_library():
-            encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-        return ProbeClassifier(encoder.to(device), AutoTokenizer.from_pretrained(folder), head, description, cached=cached)
-    labels = _labels_of(name, revision)
-    loaded = load_classifier(name, label_names=labels, revision=revision)
+        encoder: Any = load_encoder(name)
+        return ProbeClassifier(encoder.to(device), load_tokenizer(name), head, description, cached=cached)
+    loaded = load_classifier(name, label_names=head_labels(name, revision=revision), revision=revision)
     if loaded.fresh:
         raise ModelError(
             f"{path} is not an adapted classifier: it has no weights for {', '.join(loaded.fresh[:3])}. "
             "Adapt it first with `nlp-transfer run`"
         )
     return FullClassifier(loaded.model.to(device), loaded.tokenizer)
-
-
-def _labels_of(path: str, revision: str | None) -> list[str]:
-    """Return the class names of a classifier, its LABEL_0, LABEL_1, ... where it names none."""
-    from transformers import AutoConfig
-
-    labels = model_labels(path, revision=revision)
-    if labels is not None:
-        return labels
-    config = AutoConfig.from_pretrained(resolve_model(path), revision=revision)
-    return [str(config.id2label[number]) for number in sorted(config.id2label)]

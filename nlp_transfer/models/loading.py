@@ -16,13 +16,16 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from nlp_transfer.data.sources import file_sha256, package_path
 from nlp_transfer.errors import ModelError
 
 logger = logging.getLogger(__name__)
+# These number a text's positions from the padding's id on, so that the first two of the table are not for texts.
+COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "data2vec-text")
+POSITIONS_BEFORE_TEXT = 2
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,15 @@ def model_labels(path: str, *, revision: str | None = None) -> list[str] | None:
     """
     config = _load_config(path, revision)
     return own_label_names(config) if _is_classifier(config) else None
+
+
+def head_labels(path: str, *, revision: str | None = None) -> list[str]:
+    """Return the class names of a model's outputs, LABEL_0, LABEL_1, ... where it names none.
+
+    Raises:
+        ModelError: the model cannot be found or read.
+    """
+    return label_names_of(_load_config(path, revision))
 
 
 def _is_classifier(config: PreTrainedConfig) -> bool:
@@ -147,6 +159,37 @@ def _start_head_anew(model: PreTrainedModel) -> None:
     new = head_modules(AutoModelForSequenceClassification.from_config(model.config, dtype=torch.float32))
     for name, module in head_modules(model).items():
         module.load_state_dict(new[name].state_dict())
+
+
+def load_encoder(path: str, *, revision: str | None = None) -> PreTrainedModel:
+    """Load a model without its head, as float32.
+
+    Raises:
+        ModelError: it cannot be found or read.
+    """
+    with _as_model_error(path), quiet_library():
+        return AutoModel.from_pretrained(
+            resolve_model(path), revision=revision, dtype=torch.float32, use_safetensors=True
+        )
+
+
+def max_input_tokens(config: PreTrainedConfig) -> int | None:
+    """Return how many tokens a model can read at most, or None where it has no limit."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None or not getattr(config, "position_biased_input", True):
+        return None
+    return int(positions) - (POSITIONS_BEFORE_TEXT if config.model_type in COUNT_FROM_PADDING else 0)
+
+
+def require_length(path: str, max_length_tokens: int, *, revision: str | None = None) -> None:
+    """Check that a model can read texts of this length; it would fail in the middle of a run.
+
+    Raises:
+        ModelError: it cannot, or cannot be found.
+    """
+    limit = max_input_tokens(_load_config(path, revision))
+    if limit is not None and max_length_tokens > limit:
+        raise ModelError(f"model.max_length_tokens is {max_length_tokens} and {path} reads {limit} at most; lower it")
 
 
 def base_model(model: PreTrainedModel) -> nn.Module:

@@ -19,6 +19,8 @@ from nlp_transfer.runs import whole_folder
 logger = logging.getLogger(__name__)
 # Reloaded float32 weights give the same logits up to the order of additions.
 MAX_LOGIT_DIFFERENCE = 1e-5
+# What a saved model consists of; a folder with anything else in it is not replaced.
+MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".md", ".jinja")
 
 
 def save_trained(
@@ -57,14 +59,13 @@ def save_model(source: str, folder: Path, *, texts: Sequence[str], revision: str
         revision: Hub revision.
 
     Raises:
-        ConfigError: the folder is a file.
+        ConfigError: the folder is a file, or holds something else than an older copy.
         RunError: the copy scores differently.
     """
     from nlp_transfer.inference.load import FullClassifier, load_adapted
     from nlp_transfer.models.loading import resolve_model
 
-    if folder.is_file():
-        raise ConfigError(f"{folder} is a file; name a folder to save the model in")
+    _require_replaceable(folder)
     loaded = load_adapted(source, revision=revision)
     resolved = Path(resolve_model(source))
     if isinstance(loaded, FullClassifier) and not resolved.is_dir():
@@ -73,10 +74,29 @@ def save_model(source: str, folder: Path, *, texts: Sequence[str], revision: str
         return folder
     before = loaded.logits(texts)
     with whole_folder(folder) as part:
-        shutil.copytree(resolved, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("cost.json"))
+        shutil.copytree(resolved, part, dirs_exist_ok=True, ignore=_not_of_the_model)
         _require_same(part, texts, before)
     logger.info("saved to %s: reloaded, and equal on %d texts", folder, len(texts))
     return folder
+
+
+def _not_of_the_model(folder: str, names: list[str]) -> set[str]:
+    """Leave out of a copy what a user keeps beside a model: checkpoints, pickles, a repository."""
+    entries = [Path(folder) / name for name in names]
+    others = {entry.name for entry in entries if entry.is_dir() or entry.suffix not in MODEL_SUFFIXES}
+    return others | {"cost.json"}
+
+
+def _require_replaceable(folder: Path) -> None:
+    """Refuse a folder whose other files would be lost: it is replaced whole."""
+    if folder.is_file():
+        raise ConfigError(f"{folder} is a file; name a folder to save the model in")
+    if not folder.is_dir():
+        return
+    others = sorted(path.name for path in folder.iterdir() if path.is_dir() or path.suffix not in MODEL_SUFFIXES)
+    if others or (any(folder.iterdir()) and not (folder / "config.json").is_file()):
+        listing = ", ".join(others[:5]) or "no model"
+        raise ConfigError(f"{folder} holds something else ({listing}); name a new or an empty folder to save the model in")
 
 
 def _require_same(folder: Path, texts: Sequence[str], before: Any) -> None:

@@ -29,6 +29,7 @@ from nlp_transfer.models.loading import freeze, load_classifier
 from nlp_transfer.models.probe import ProbeHead
 from nlp_transfer.training.baselines import fit_probe
 from nlp_transfer.training.fit import FitResult, fit, parameter_counts
+from nlp_transfer.training.processes import is_main
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Procedure:
     rank: int = 16
     alpha: int = 32
     target_modules: str | Sequence[str] = "auto"
-    replay: float = 0.0
-    """Source rows beside each target row."""
+    replay: float | None = 0.0
+    """Source rows beside each target row; None follows from the number of target rows."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,9 @@ def train_classifier(
         adapter_folder: where `lora` leaves its adapter alone.
     """
     torch.manual_seed(procedure.seed)
-    loaded = load_classifier(start, label_names=procedure.label_names, revision=revision, pretrained=pretrained)
+    loaded = load_classifier(
+        start, label_names=procedure.label_names, revision=revision, pretrained=pretrained
+    )
     model: Any = loaded.model
     method = procedure.method if pretrained else "full"
     if pretrained:
@@ -109,7 +112,7 @@ def train_classifier(
         folder=folder, history=history, seed=procedure.seed, max_length_tokens=procedure.max_length_tokens,
     )  # fmt: skip
     if isinstance(model, PeftModel):
-        if adapter_folder is not None:
+        if adapter_folder is not None and is_main():
             save_adapter(model, adapter_folder, base=start, label_names=procedure.label_names)
         model = merge(model)
     for parameter in model.parameters():
@@ -117,9 +120,13 @@ def train_classifier(
     return Trained(model, loaded.tokenizer, result, trainable, total)
 
 
+# Adapters start at zero and need larger steps than the weights that they stand beside.
+METHOD_ARGUMENTS: dict[str, dict[str, Any]] = {"lora": {"learning_rate": 1e-3}}
 # Times that rows are seen: more often the fewer there are, once from about 6,000 on. benchmarks/results/defaults.json
 # has the runs.
 PASSES_AT_64, MIN_PASSES, MAX_PASSES = 12, 1, 24
+# A source row beside each target row helped with 16 and 64 of them and cost a point with 1,024.
+REPLAY_IN_FULL_UP_TO = 64
 
 
 @dataclass(frozen=True)
@@ -137,10 +144,11 @@ def budget(train: Rows, replayed: Rows | None, procedure: Procedure) -> Budget:
     With replay, one long epoch holds the target rows as often as they are to be seen and other source rows beside
     them each time; the dev rows are scored after each pass over the target.
     """
-    arguments = dict(procedure.arguments)
+    arguments = {**METHOD_ARGUMENTS.get(procedure.method, {}), **procedure.arguments}
     if "max_steps" not in arguments:
         arguments.setdefault("num_train_epochs", passes_for(len(train)))
-    wanted = round(len(train) * procedure.replay)
+    replay = replay_for(len(train)) if procedure.replay is None else procedure.replay
+    wanted = round(len(train) * replay)
     if replayed is None or not wanted or not len(replayed) or "max_steps" in arguments:
         return Budget(train, arguments)
     passes = max(1, math.ceil(arguments["num_train_epochs"]))
@@ -148,6 +156,11 @@ def budget(train: Rows, replayed: Rows | None, procedure: Procedure) -> Budget:
     drawn = nested_subset(replayed.labels.tolist(), min(wanted * passes, len(replayed)), seed=procedure.seed)
     rows = train.take(seen).joined(replayed.take(drawn))
     return Budget(rows, {**arguments, "num_train_epochs": 1}, evaluations=passes)
+
+
+def replay_for(rows: int) -> float:
+    """Return how many source rows are learnt beside each of so many target rows by default."""
+    return min(1.0, math.sqrt(REPLAY_IN_FULL_UP_TO / max(1, rows)))
 
 
 def passes_for(rows: int) -> int:
@@ -167,13 +180,19 @@ def start_head_from_probe(
 
 def last_linear(model: PreTrainedModel) -> nn.Linear:
     """Return the layer whose outputs are the class scores."""
-    layers = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == model.config.num_labels]
+    layers = [
+        m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == model.config.num_labels
+    ]
     return layers[-1]
 
 
 @torch.inference_mode()
 def _inputs_of(
-    layer: nn.Linear, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
+    layer: nn.Linear,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    max_length: int,
 ) -> npt.NDArray[np.float32]:
     """Run texts through a classifier and catch what one layer gets, shape (texts, features)."""
     caught: list[torch.Tensor] = []
@@ -182,7 +201,11 @@ def _inputs_of(
     model.eval()
     try:
         for rows, inputs in length_sorted_batches(
-            tokenizer, texts, max_length_tokens=max_length, device=model.device, label="probe the head's input"
+            tokenizer,
+            texts,
+            max_length_tokens=max_length,
+            device=model.device,
+            label="probe the head's input",
         ):
             model(**inputs)
             features[rows] = caught.pop().float().cpu().numpy()

@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "weight_decay": 0.01,
     "lr_scheduler_type": "linear",
     "logging_steps": 10,
+    "logging_nan_inf_filter": False,  # a loss that is not a number is told, not smoothed away
     "save_strategy": "epoch",
     "save_total_limit": 2,
     "train_sampling_strategy": "group_by_length",

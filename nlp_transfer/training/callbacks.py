@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from nlp_transfer.errors import RunError
+from nlp_transfer.runs import write_text
 
 
 class ProgressBar(TrainerCallback):
@@ -45,30 +49,71 @@ class ProgressBar(TrainerCallback):
 
 
 class HistoryFile(TrainerCallback):
-    """Appends each logged step to history.jsonl; a resumed run first drops what comes after its checkpoint."""
+    """Appends each logged step to history.jsonl; a resumed run first drops what it will write again.
 
-    def __init__(self, path: Path, stage: str) -> None:
+    Args:
+        path: the file, which all stages of a run share.
+        stage: names the run in progress.
+        seed: its seed; a stage is repeated with other ones.
+    """
+
+    def __init__(self, path: Path, stage: str, *, seed: int) -> None:
         self.path = path
-        self.stage = stage
+        self.run = {"stage": stage, "seed": seed}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         if state.is_world_process_zero and self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if self._is_before(json.loads(line), state.global_step)]
-            self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            kept = [line for line in lines if self._stays(line, state.global_step)]
+            write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
     ) -> None:
         if state.is_world_process_zero and logs:
-            record = {"stage": self.stage, "step": state.global_step, "epoch": state.epoch, **logs}
+            values = {name: value if math.isfinite(value) else None for name, value in logs.items()}
+            record = {**self.run, "step": state.global_step, "epoch": state.epoch, **values}
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
-    def _is_before(self, record: dict[str, Any], step: int) -> bool:
-        return record["stage"] != self.stage or record["step"] <= step
+    def _stays(self, line: str, step: int) -> bool:
+        """Keep other runs' lines and this one's up to the checkpoint, but neither its summary nor a torn line."""
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            return False
+        if {name: record.get(name) for name in self.run} != self.run:
+            return True
+        return bool(record["step"] <= step and "train_runtime" not in record)
+
+
+class LossGuard(TrainerCallback):
+    """Stops a run whose loss is not a number any more: nothing that follows could mend it."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        for name in ("loss", "train_loss"):
+            value = (logs or {}).get(name, 0.0)
+            if not math.isfinite(value):
+                raise RunError(
+                    f"{self.label}: the loss is {value} at step {state.global_step}; lower training.learning_rate"
+                )
 
 
 class SelectionClock(TrainerCallback):

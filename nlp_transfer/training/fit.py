@@ -20,12 +20,20 @@ from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTok
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from nlp_transfer.data.rows import Rows
-from nlp_transfer.errors import RunError
+from nlp_transfer.models.loading import quiet_library
 from nlp_transfer.training.arguments import build_arguments
-from nlp_transfer.training.callbacks import HistoryFile, ProgressBar, SelectionClock
+from nlp_transfer.training.callbacks import HistoryFile, LossGuard, ProgressBar, SelectionClock
 from nlp_transfer.training.samplers import LengthGroupedSampler
+from nlp_transfer.training.selection import dev_metrics
 
 logger = logging.getLogger(__name__)
+
+
+# Arguments that say nothing without dev rows; the library refuses some of them then.
+SELECTING = (
+    "eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "load_best_model_at_end", "metric_for_best_model",
+    "greater_is_better",
+)  # fmt: skip
 
 
 class TokenizedRows(Dataset[dict[str, Any]]):
@@ -89,7 +97,7 @@ def fit(
     seed: int,
     max_length_tokens: int,
 ) -> FitResult:
-    """Train a sequence classifier in place; with dev rows, the best epoch's weights are kept.
+    """Train a sequence classifier in place; with dev rows, selection.py's step is kept, else the last.
 
     Args:
         model: with a classification head; parameters that do not require gradients stay as they are.
@@ -114,23 +122,22 @@ def fit(
     trainer = LengthGroupedTrainer(
         model=model, args=settings, train_dataset=train_set, eval_dataset=dev_set,
         data_collator=DataCollatorWithPadding(tokenizer), processing_class=tokenizer,
-        compute_metrics=_accuracy, callbacks=[ProgressBar(label), clock],
+        callbacks=[ProgressBar(label), clock, LossGuard(label)],
     )  # fmt: skip
+    trainer.compute_metrics = dev_metrics(lambda: _dev_accuracies(trainer))
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
     if history is not None:
-        trainer.add_callback(HistoryFile(history, label))
+        trainer.add_callback(HistoryFile(history, label, seed=seed))
     # Otherwise two processes, and accumulation, multiply a BERT classifier's loss (TRAPS: "logs twice the loss").
     trainer.model_accepts_loss_kwargs = False
     _say_what_follows(trainer, train_set, label)
     began = time.perf_counter()
-    trainer.train(resume_from_checkpoint=_newest_checkpoint(folder))
+    with quiet_library():
+        trainer.train(resume_from_checkpoint=_newest_checkpoint(folder))
     seconds = time.perf_counter() - began
     # Takes the mixed-precision wrapper off, in place: from here on the model computes as `transformers` loads it.
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    losses = [record["loss"] for record in trainer.state.log_history if "loss" in record]
-    if losses and not np.isfinite(losses[-1]):
-        raise RunError(f"{label}: the loss is {losses[-1]} at step {trainer.state.global_step}; lower learning_rate")
     best = trainer.state.best_global_step if settings.load_best_model_at_end else None
     return FitResult(
         steps=trainer.state.global_step,
@@ -149,13 +156,13 @@ def _with_selection(arguments: Mapping[str, Any], *, dev: bool, evaluations: int
     checkpoints: its stage starts again.
     """
     if not dev:
-        own = {name: value for name, value in arguments.items() if not name.startswith("eval_")}
+        own = {name: value for name, value in arguments.items() if name not in SELECTING}
         return {"save_strategy": "no", **own}
     if {"eval_strategy", "save_strategy"} & set(arguments):
         return dict(arguments)
     when = {"strategy": "epoch"} if evaluations == 1 else {"strategy": "steps", "steps": 1 / evaluations}
     moments = {f"{moment}_{name}": value for moment in ("eval", "save") for name, value in when.items()}
-    return {**moments, "load_best_model_at_end": True, "metric_for_best_model": "eval_loss", **arguments}
+    return {**moments, "load_best_model_at_end": True, "metric_for_best_model": "eval_selection", **arguments}
 
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
@@ -164,8 +171,8 @@ def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 
-def _accuracy(prediction: Any) -> dict[str, float]:
-    return {"accuracy": float((np.asarray(prediction.predictions).argmax(-1) == prediction.label_ids).mean())}
+def _dev_accuracies(trainer: Trainer) -> list[float]:
+    return [record["eval_accuracy"] for record in trainer.state.log_history if "eval_accuracy" in record]
 
 
 def _by_length(rows: Rows) -> Rows:

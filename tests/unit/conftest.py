@@ -28,12 +28,6 @@ def write_rows(tmp_path: Path) -> WriteRows:
     return write
 
 
-@pytest.fixture(scope="session")
-def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder that the tests with real data share, so that each archive is fetched once."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def real_data(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the package keep what it downloads in the tests' shared cache."""

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from tiny import FAMILIES, LABELS
 from transformers import AutoModelForSequenceClassification
 
 from nlp_transfer.errors import ModelError
 from nlp_transfer.models.adapters import TARGET_MODULES, add_adapter, merge, save_adapter
 from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier, load_tokenizer
 
-FAMILIES = ("bert", "roberta", "distilbert", "deberta-v2", "modernbert", "electra", "albert", "mpnet", "xlm-roberta")
-LABELS = ["negative", "positive"]
 TEXTS = ["the film is good", "what an ugly phone", "this battery was so broken that i told all of them"]
 # Linear maps of two layers: query, key, value, attention output, two of the feed-forward. ModernBERT has one map for
 # query, key and value; ALBERT shares one layer's weights.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import FAMILIES
 
 from nlp_transfer.errors import ModelError
 from nlp_transfer.models.loading import (
@@ -22,7 +23,6 @@ from nlp_transfer.models.loading import (
 
 LABELS = ["negative", "neutral", "positive"]
 HEAD = ["classifier.bias", "classifier.weight"]
-FAMILIES = ("bert", "roberta", "distilbert", "deberta-v2", "modernbert", "electra", "albert", "mpnet", "xlm-roberta")
 
 
 @pytest.fixture

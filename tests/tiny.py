@@ -1,0 +1,126 @@
+"""Tiny models of every supported family with real tokenizers, and sentences that are easy to tell apart."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlp_transfer.data.rows import Rows
+
+LABELS = ["negative", "positive"]
+FAMILIES = ("bert", "roberta", "distilbert", "deberta-v2", "modernbert", "electra", "albert", "mpnet", "xlm-roberta")
+WORDS = {
+    "positive": "good great lovely superb bright charming excellent perfect".split(),
+    "negative": "bad awful boring poor dull ugly broken terrible".split(),
+}
+THINGS = {
+    "movies": "film movie plot actor scene script ending cast story song".split(),
+    "products": "phone camera battery screen cable lens button charger case manual".split(),
+}
+FRAMES = (
+    "the {thing} is {word}", "a {word} {thing} and {other} too", "what a {word} {thing}", "this {thing} was so {word} that i told all of them",
+    "{word}", "i found the {thing} {word} and the rest of it {other}",
+)  # fmt: skip
+
+
+def sentences(domain: str, rows: int, *, seed: int) -> list[tuple[str, str]]:
+    """Write distinct sentences (text, label) about a domain's things; one word tells the class."""
+    draw = np.random.default_rng([seed, len(domain)])
+    found: dict[str, str] = {}
+    while len(found) < rows:
+        label = ("negative", "positive")[len(found) % 2]
+        word, other = draw.choice(WORDS[label], size=2, replace=False)
+        frame = FRAMES[draw.integers(len(FRAMES))]
+        text = frame.format(thing=draw.choice(THINGS[domain]), word=word, other=other)
+        found.setdefault(text, label)
+    return list(found.items())
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
+    """Write rows as a csv file."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return path
+
+
+def rows(domain: str, count: int, *, seed: int = 0) -> Rows:
+    """Return such sentences as rows whose class ids follow `LABELS`."""
+    texts = sentences(domain, count, seed=seed)
+    labels = np.asarray([LABELS.index(label) for _, label in texts])
+    return Rows([str(row) for row in range(count)], [text for text, _ in texts], labels)
+
+
+def build_tiny_model(
+    folder: Path, family: str, *, labels: Sequence[str] | None, seed: int, settings: dict[str, Any]
+) -> None:
+    """Save a two-layer model of a family: a bare encoder, or a classifier with these labels."""
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+    tokenizer = tiny_tokenizer(family)
+    special = ("pad", "bos", "eos", "cls", "sep")
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in special}
+    sizes = {
+        "vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "intermediate_size": 48, "max_position_embeddings": 80, "embedding_size": 32, "initializer_range": 0.1,
+    }  # fmt: skip
+    if family == "distilbert":
+        sizes |= {"dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4}
+    if family == "deberta-v2":
+        sizes |= {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0}
+    if family == "modernbert":
+        sizes |= {"global_attn_every_n_layers": 2, "local_attention": 16}
+    named = {} if labels is None else {
+        "id2label": dict(enumerate(labels)), "label2id": {name: number for number, name in enumerate(labels)},
+    }  # fmt: skip
+    config = AutoConfig.for_model(family, **{**sizes, **ids, **named, **settings})
+    torch.manual_seed(seed)
+    model = (AutoModel if labels is None else AutoModelForSequenceClassification).from_config(config, dtype=torch.float32)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def tiny_tokenizer(family: str) -> Any:
+    """Train a family's own kind of tokenizer on the sentences of both domains."""
+    import transformers
+    from tokenizers import (
+        ByteLevelBPETokenizer,
+        SentencePieceUnigramTokenizer,
+        Tokenizer,
+        models,
+        pre_tokenizers,
+        trainers,
+    )
+
+    texts = [text for domain in THINGS for text, _ in sentences(domain, 200, seed=7)]
+    if family in ("bert", "distilbert", "electra", "mpnet"):
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] if family != "mpnet" else ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
+        trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trained.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False))
+        classes = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer", "electra": "ElectraTokenizer", "mpnet": "MPNetTokenizer"}
+        return getattr(transformers, classes[family])(vocab=trained.get_vocab(), model_max_length=80)
+    if family in ("roberta", "modernbert"):
+        trained = ByteLevelBPETokenizer()
+        special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        trained.train_from_iterator(texts, vocab_size=400, special_tokens=special, show_progress=False)
+        state = json.loads(trained.to_str())["model"]
+        return transformers.RobertaTokenizer(vocab=state["vocab"], merges=[tuple(pair) for pair in state["merges"]], model_max_length=70)
+    trained = SentencePieceUnigramTokenizer()
+    trained.train_from_iterator(texts, vocab_size=150, show_progress=False, unk_token="<unk>")
+    pieces = [tuple(piece) for piece in json.loads(trained.to_str())["model"]["vocab"] if piece[0] != "<unk>"]
+    if family == "xlm-roberta":
+        head = [(name, 0.0) for name in ("<s>", "<pad>", "</s>", "<unk>")]
+        return transformers.XLMRobertaTokenizer(vocab=[*head, *pieces, ("<mask>", 0.0)], model_max_length=70)
+    if family == "albert":
+        head = [(name, 0.0) for name in ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")]
+        return transformers.AlbertTokenizer(vocab=[*head, *pieces], model_max_length=70)
+    head = [(name, 0.0) for name in ("[PAD]", "[UNK]", "[CLS]", "[SEP]")]
+    return transformers.DebertaV2Tokenizer(vocab=[*head, *pieces, ("[MASK]", 0.0)], model_max_length=70)

@@ -1,0 +1,265 @@
+"""Training: it learns, it resumes exactly, it keeps the best step, and what it leaves is a plain float32 model."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import LABELS, rows
+from transformers import AutoModelForSequenceClassification
+
+from nlp_transfer.data.rows import EMPTY, Rows
+from nlp_transfer.errors import RunError
+from nlp_transfer.inference.predict import predict_logits
+from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier
+from nlp_transfer.training import callbacks
+from nlp_transfer.training.fit import FitResult, fit, parameter_counts
+
+# Large steps: the models are tiny and start at random.
+QUICK = {"learning_rate": 1e-2, "num_train_epochs": 3, "per_device_train_batch_size": 16, "logging_steps": 1, "bf16": False}
+
+
+TRAIN, DEV, TEST = rows("movies", 64), rows("movies", 24, seed=1), rows("movies", 60, seed=2)
+
+
+def train(
+    loaded: LoadedClassifier, folder: Path, *, on: Rows = TRAIN, dev: Rows = DEV, seed: int = 0, history: Path | None = None,
+    evaluations: int = 1, **arguments: Any,
+) -> FitResult:  # fmt: skip
+    return fit(
+        loaded.model, loaded.tokenizer, on, dev, label="test", arguments={**QUICK, **arguments}, folder=folder,
+        history=history, seed=seed, max_length_tokens=40, evaluations=evaluations,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def load(tiny_model: Any) -> Any:
+    def make(**settings: Any) -> LoadedClassifier:
+        folder = str(tiny_model("bert", **settings))
+        torch.manual_seed(0)
+        return load_classifier(folder, label_names=LABELS)
+
+    return make
+
+
+def logits(loaded: LoadedClassifier, texts: list[str] = TEST.texts) -> np.ndarray:
+    return predict_logits(loaded.model, loaded.tokenizer, texts, max_length_tokens=40)
+
+
+def accuracy(loaded: LoadedClassifier, on: Rows = TEST) -> float:
+    return float((logits(loaded, on.texts).argmax(axis=1) == on.labels).mean())
+
+
+def largest_difference(first: LoadedClassifier, second: LoadedClassifier) -> float:
+    weights = [loaded.model.state_dict() for loaded in (first, second)]
+    return max(float((weights[0][name] - weights[1][name]).abs().max()) for name in weights[0])
+
+
+def lines_of(history: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in history.read_text().splitlines()]
+
+
+# Learning -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_tiny_model_learns_what_can_be_learnt(load: Any, tmp_path: Path) -> None:
+    loaded = load()
+    assert accuracy(loaded) < 0.75
+    result = train(loaded, tmp_path, num_train_epochs=8)
+    assert accuracy(loaded) > 0.95
+    assert result.steps == 8 * 4
+    tokens = sum(len(loaded.tokenizer(text)["input_ids"]) for text in TRAIN.texts)
+    assert result.tokens == 8 * tokens
+    assert 0 < result.selection_seconds < result.selection_seconds + result.seconds
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another_one(load: Any, tmp_path: Path) -> None:
+    models = [load() for _ in range(3)]
+    for number, (loaded, seed) in enumerate(zip(models, (0, 0, 1), strict=True)):
+        train(loaded, tmp_path / str(number), seed=seed)
+    assert largest_difference(models[0], models[1]) == 0
+    assert largest_difference(models[0], models[2]) > 1e-3
+
+
+def test_what_is_frozen_stays(load: Any, tmp_path: Path) -> None:
+    loaded, before = load(), load()
+    freeze(loaded.model, layers=1)
+    trainable, total = parameter_counts(loaded.model)
+    train(loaded, tmp_path)
+    moved = {
+        name: weights.numel()
+        for name, weights in before.model.named_parameters()
+        if not torch.equal(weights, loaded.model.state_dict()[name])
+    }
+    assert sum(moved.values()) == trainable < total
+    assert all(".layer.1." in name or "pooler" in name or "classifier" in name for name in moved)
+
+
+def test_accumulated_batches_train_as_one_large_batch_does(load: Any, tmp_path: Path) -> None:
+    """A BERT classifier under the plain Trainer logs twice the loss and clips twice too early."""
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    models = [load(**still), load(**still)]
+    results = [
+        train(models[0], tmp_path / "whole", learning_rate=1e-3, per_device_train_batch_size=16),
+        train(models[1], tmp_path / "parts", learning_rate=1e-3, per_device_train_batch_size=4, gradient_accumulation_steps=4),
+    ]
+    losses = [[record["loss"] for record in result.history if "loss" in record] for result in results]
+    norms = [[record["grad_norm"] for record in result.history if "grad_norm" in record] for result in results]
+    assert len(losses[0]) == 12
+    assert np.allclose(losses[0], losses[1], atol=1e-4)
+    assert np.allclose(norms[0], norms[1], rtol=1e-2)
+    assert largest_difference(*models) < 1e-3
+
+
+@pytest.mark.parametrize("learning_rate", [1e30, float("inf")])
+def test_a_loss_that_is_no_number_ends_the_run(learning_rate: float, load: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"^test: the loss is nan at step \d+; lower training.learning_rate$"):
+        train(load(), tmp_path / "run", history=tmp_path / "history.jsonl", learning_rate=learning_rate, warmup_steps=0, max_grad_norm=0)
+    assert "NaN" not in (tmp_path / "history.jsonl").read_text()
+
+
+def test_it_does_so_too_where_the_run_is_shorter_than_a_logging_step(load: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="the loss is nan"):
+        train(load(), tmp_path, dev=EMPTY, learning_rate=1e30, warmup_steps=0, max_grad_norm=0, logging_steps=500)
+
+
+# Selecting ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chosen", "metric", "best"), [({}, "eval_accuracy", max), ({"metric_for_best_model": "eval_loss"}, "eval_loss", min)]
+)
+def test_the_best_step_on_the_dev_rows_is_kept(
+    chosen: dict[str, Any], metric: str, best: Any, load: Any, tmp_path: Path
+) -> None:
+    """The training labels are the wrong way round, so that the dev scores get worse."""
+    wrong = Rows(TRAIN.ids, TRAIN.texts, 1 - TRAIN.labels)
+    loaded = load()
+    result = train(loaded, tmp_path / "run", on=wrong, num_train_epochs=6, **chosen)
+    scored = {record["step"]: record for record in result.history if metric in record}
+    assert list(scored) == [4, 8, 12, 16, 20, 24]
+    assert result.best_step == best(scored, key=lambda step: scored[step][metric]) < result.steps == 24
+    scores = torch.tensor(logits(loaded, DEV.texts))
+    loss = float(torch.nn.functional.cross_entropy(scores, torch.tensor(DEV.labels)))
+    assert loss == pytest.approx(scored[result.best_step]["eval_loss"], abs=1e-4)
+    assert accuracy(loaded, DEV) == pytest.approx(scored[result.best_step]["eval_accuracy"])
+
+
+def test_dev_rows_are_scored_as_often_as_asked_for(load: Any, tmp_path: Path) -> None:
+    result = train(load(), tmp_path, num_train_epochs=1, on=rows("movies", 128), evaluations=4)
+    assert [record["step"] for record in result.history if "eval_loss" in record] == [2, 4, 6, 8]
+
+
+def test_without_dev_rows_the_last_step_is_kept_and_nothing_is_checkpointed(load: Any, tmp_path: Path) -> None:
+    result = train(
+        load(), tmp_path / "run", dev=EMPTY, eval_strategy="epoch", load_best_model_at_end=True, metric_for_best_model="eval_accuracy"
+    )
+    assert result.best_step == result.steps == 12
+    assert result.selection_seconds == 0
+    assert not list(tmp_path.glob("run/checkpoint-*"))
+
+
+def test_a_recipe_that_says_when_to_save_is_left_to_it(load: Any, tmp_path: Path) -> None:
+    train(load(), tmp_path, save_strategy="steps", save_steps=5, num_train_epochs=2, save_total_limit=5)
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-5", "checkpoint-8"]
+
+
+# Resuming -----------------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """As a signal would end the run: no `except Exception` holds it up."""
+
+
+def interrupted(loaded: LoadedClassifier, folder: Path, *, at: int, monkeypatch: Any, **settings: Any) -> None:
+    """Train until a step, and be killed there."""
+    whole = callbacks.ProgressBar.on_step_end
+
+    def killing(self: Any, args: Any, state: Any, control: Any, **other: Any) -> None:
+        whole(self, args, state, control, **other)
+        if state.global_step == at:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.ProgressBar, "on_step_end", killing)
+        with pytest.raises(Killed):
+            train(loaded, folder, **settings)
+
+
+STEPS = {"eval_strategy": "steps", "eval_steps": 3, "save_strategy": "steps", "save_steps": 3}
+
+
+@pytest.mark.parametrize(
+    ("settings", "killed_at", "checkpoint"),
+    [
+        ({}, 11, "checkpoint-8"),
+        (STEPS, 11, "checkpoint-9"),
+        ({**STEPS, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}, 8, "checkpoint-6"),
+    ],
+    ids=["after an epoch", "within an epoch", "with accumulation"],
+)
+def test_a_resumed_run_equals_one_that_was_not_interrupted(
+    settings: dict[str, Any], killed_at: int, checkpoint: str, load: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """With dropout of 0.1: the random state is resumed too."""
+    whole, killed = load(), load()
+    assert whole.model.config.hidden_dropout_prob == 0.1
+    histories = [tmp_path / "whole.jsonl", tmp_path / "resumed.jsonl"]
+    other = json.dumps({"stage": "another", "seed": 0, "step": 99, "loss": 1.0})
+    histories[1].write_text(other + "\n")
+    expected = train(whole, tmp_path / "whole", history=histories[0], num_train_epochs=4, **settings)
+    settings = {**settings, "num_train_epochs": 4, "history": histories[1]}
+    interrupted(killed, tmp_path / "run", at=killed_at, monkeypatch=monkeypatch, **settings)
+    with histories[1].open("a") as file:
+        file.write('{"stage": "test", "see')  # a line that the kill tore
+    assert checkpoint in [path.name for path in (tmp_path / "run").iterdir()]
+
+    resumed = load()
+    result = train(resumed, tmp_path / "run", **settings)
+    assert largest_difference(whole, resumed) < 1e-6
+    assert (result.steps, result.best_step) == (expected.steps, expected.best_step)
+
+    lines = [lines_of(history) for history in histories]
+    assert lines[1][0] == json.loads(other)
+    timeless = [[{key: record.get(key) for key in ("step", "loss", "eval_loss", "learning_rate")} for record in part] for part in (lines[0], lines[1][1:])]
+    assert timeless[0] == timeless[1]
+    assert max(Counter((record["step"], "eval_loss" in record, "train_runtime" in record) for record in lines[1]).values()) == 1
+
+
+def test_a_run_killed_after_its_last_step_is_not_trained_again(load: Any, tmp_path: Path) -> None:
+    first, second = load(), load()
+    history = tmp_path / "history.jsonl"
+    expected = train(first, tmp_path / "run", history=history)
+    before = lines_of(history)
+    result = train(second, tmp_path / "run", history=history)
+    assert largest_difference(first, second) == 0
+    assert (result.steps, result.best_step) == (expected.steps, expected.best_step)
+    assert len(lines_of(history)) == len(before)
+
+
+def test_the_history_keeps_a_line_for_each_seed(load: Any, tmp_path: Path) -> None:
+    history = tmp_path / "history.jsonl"
+    for seed in (0, 1):
+        train(load(), tmp_path / str(seed), seed=seed, history=history)
+    kept = Counter((record["stage"], record["seed"]) for record in lines_of(history))
+    assert kept == {("test", 0): 12 + 3 + 1, ("test", 1): 12 + 3 + 1}
+
+
+# What is left -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_trained_model_computes_in_float32_as_it_is_reloaded(bf16: bool, load: Any, tmp_path: Path) -> None:
+    loaded = load()
+    train(loaded, tmp_path / "run", bf16=bf16)
+    assert {weights.dtype for weights in loaded.model.parameters()} == {torch.float32}
+    loaded.model.save_pretrained(tmp_path / "model")
+    again = LoadedClassifier(AutoModelForSequenceClassification.from_pretrained(tmp_path / "model"), loaded.tokenizer, [])
+    assert np.abs(logits(again) - logits(loaded)).max() < 1e-5
+    batch = loaded.tokenizer(TEST.texts[:2], padding=True, return_tensors="pt")
+    assert loaded.model(**batch).logits.dtype == torch.float32
