@@ -118,7 +118,8 @@ def main() -> None:
     majority = float(max(np.mean(data.test.labels), 1 - np.mean(data.test.labels)))
     mean = {name: statistics.mean(run["accuracy"] for run in each) for name, each in runs.items()}
     results = {
-        "what": f"one epoch over {len(data.train)} rotten_tomatoes rows, batch {BATCH}; {len(data.test)} scored",
+        "what": f"one epoch over {len(data.train)} rotten_tomatoes rows, batch {BATCH}; "
+        f"scored on {len(data.test)}",
         "runs": runs,
         "seconds_ratio_to_stock": {
             name: [run["seconds"] / stock["seconds"] for run, stock in zip(each, runs["stock"], strict=True)]

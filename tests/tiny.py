@@ -57,6 +57,28 @@ def rows(domain: str, count: int, *, seed: int = 0) -> Rows:
     return Rows([str(row) for row in range(count)], [text for text, _ in texts], labels)
 
 
+def easy_recipe(output_dir: Path, model: Path, domains: dict[str, Path], **changes: Any) -> dict[str, Any]:
+    """Return a recipe from movies to products that takes seconds; `section__key=value` changes it."""
+    content: dict[str, Any] = {
+        "task": "sentiment",
+        "output_dir": str(output_dir),
+        "model": {"path": str(model), "max_length_tokens": 40},
+        "data": {
+            "source": {"path": str(domains["movies"])},
+            "target": {"path": str(domains["products"]), "train_size": 32},
+        },
+        "training": {"learning_rate": 1e-2, "per_device_train_batch_size": 16, "bf16": False, "logging_steps": 1},
+        "evaluation": {"bootstrap": 100},
+    }
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        node = content
+        for name in parents:
+            node = node.setdefault(name, {})
+        node[last] = value
+    return content
+
+
 def build_tiny_model(
     folder: Path, family: str, *, labels: Sequence[str] | None, seed: int, settings: dict[str, Any]
 ) -> None:

@@ -1,0 +1,86 @@
+"""Writes the tables of benchmarks/README.md from the results, so that no number is typed by hand.
+
+python benchmarks/tables.py > benchmarks/README.md
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+SHOWN = ("zero_shot", "probe", "target_only", "setfit", "adapted")
+
+
+def quality(results: dict[str, Any]) -> list[str]:
+    """Tabulate mean accuracy by target labels, with the number of seeds behind each."""
+    found: dict[int, dict[str, list[float]]] = {}
+    for key, cell in results["cells"].items():
+        for system, entry in cell.items():
+            found.setdefault(int(key.partition("/")[0]), {}).setdefault(system, []).append(
+                100 * entry["accuracy"]
+            )
+    lines = [f"| target labels | {' | '.join(SHOWN)} |", f"|---:|{'---:|' * len(SHOWN)}"]
+    for size in sorted(found):
+        lines.append(
+            f"| {size:,} | {' | '.join(cell_text(found[size].get(system, [])) for system in SHOWN)} |"
+        )
+    return lines
+
+
+def cell_text(values: list[float]) -> str:
+    """Write a mean with its sample deviation and number of seeds."""
+    if not values:
+        return "not measured"
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread} ({len(values)})"
+
+
+def ratios(name: str, values: dict[str, list[float]]) -> list[str]:
+    """Tabulate ratios: median, least and greatest over the repeats."""
+    lines = [f"| {name} | median | least | greatest | n |", "|---|---:|---:|---:|---:|"]
+    for key, each in values.items():
+        lines.append(
+            f"| {key} | {statistics.median(each):.2f} | {min(each):.2f} | {max(each):.2f} | {len(each)} |"
+        )
+    return lines
+
+
+def main() -> None:
+    lines = [
+        "# Benchmarks",
+        "",
+        "Run one at a time on an idle machine; each script says at its head how. The tables are written by",
+        "`python benchmarks/tables.py > benchmarks/README.md` from `results/*.json`, which hold versions and",
+        "hardware. Results that did not help stand in `results/defaults.json` beside those that did.",
+    ]
+    for path in sorted(RESULTS.glob("quality_*.json")):
+        results = json.loads(path.read_text(encoding="utf-8"))
+        lines += ["", f"## {path.stem}", "", f"{results['what']}; mean ± sample deviation (seeds).", ""]
+        lines += quality(results)
+    for stem, key, name in (
+        ("training_speed", "seconds_ratio_to_stock", "seconds / stock Trainer's"),
+        ("predict_speed", "times_faster", "times faster than"),
+    ):
+        path = RESULTS / f"{stem}.json"
+        if path.exists():
+            results = json.loads(path.read_text(encoding="utf-8"))
+            lines += ["", f"## {stem}", "", f"{results['what']}.", "", *ratios(name, results[key])]
+            if "mean_accuracy" in results:
+                means = ", ".join(f"{k} {100 * v:.1f}" for k, v in results["mean_accuracy"].items())
+                lines += [
+                    "",
+                    f"Mean accuracy: {means}. "
+                    f"The probe reaches {100 * results['probe_share_of_gain']:.0f}% of the gain.",
+                ]
+                ratio = results["probe_to_package_epoch"]
+                lines += [
+                    f"Probe's time over one epoch of the package's: {', '.join(f'{r:.2f}' for r in ratio)}."
+                ]
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
