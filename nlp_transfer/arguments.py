@@ -1,8 +1,8 @@
 """A recipe's `training:` block, checked against the installed `transformers.TrainingArguments`.
 
-Users write the library's own names; there is no second vocabulary. Names that the library dropped are answered with
-what replaced them, and the few that this package sets itself are refused. Building the arguments is left to
-training/arguments.py.
+Users write the library's own names; there is no second vocabulary. Names that the library dropped are
+answered with what replaced them, and the few that this package sets itself are refused. Building the
+arguments is left to training/arguments.py.
 """
 
 from __future__ import annotations
@@ -71,8 +71,11 @@ def _value_problem(value: Any, hint: Any) -> str:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     for choices in (*typing.get_args(hint), hint):
-        if isinstance(choices, enum.EnumMeta) and value not in (names := [str(choice.value) for choice in choices]):
-            return f"{value!r} is none of its values; {did_you_mean(str(value), names)}"
+        if isinstance(choices, enum.EnumMeta):
+            members: list[enum.Enum] = list(choices.__members__.values())
+            names = [str(member.value) for member in members]
+            if value not in names:
+                return f"{value!r} is none of its values; {did_you_mean(str(value), names)}"
     try:
         TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True, strict=True)).validate_python(value)
     except ValidationError as error:

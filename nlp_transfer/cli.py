@@ -11,6 +11,7 @@ import os
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,18 +52,23 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 DEBUG = {"on": False}
 
 
-@app.callback()
-def main_options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings on stderr.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Set up what all commands share."""
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         from nlp_transfer import __version__
 
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings on stderr.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Set up what all commands share."""
     DEBUG["on"] = debug
     _log_to_stderr(logging.WARNING if quiet else logging.INFO)
 
@@ -244,7 +250,6 @@ def run_script(task: str) -> int:
 
 def _recipe(config: Path, overrides: list[str]) -> Any:
     """Build the recipe class that the YAML's task asks for."""
-    _offline_is_quiet()
     from nlp_transfer.sentiment import SentimentTransfer
 
     return SentimentTransfer.from_config(config, overrides)
@@ -293,20 +298,21 @@ def _stop(number: int, _: object) -> None:
 
 
 def _log_to_stderr(level: int) -> None:
-    """Send the package's log to stderr, and keep the libraries to what a user must know."""
+    """Send the package's log to stderr, and keep the libraries to what a user must know.
+
+    The libraries are not imported yet: they read these settings when they are.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
     package = logging.getLogger("nlp_transfer")
     package.handlers = [handler]
     package.setLevel(level)
     package.propagate = False
-
-
-def _offline_is_quiet() -> None:
-    """Keep libraries from writing what is no concern of the user's between our lines."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Adapted models in use: loading, predicting, files and streams."""

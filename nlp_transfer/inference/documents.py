@@ -1,4 +1,6 @@
-"""Predictions for files and streams: read rows, label them chunk by chunk, write them with their other columns."""
+"""Predictions for files and streams: read rows, label them chunk by chunk, write them with their other
+columns.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ def predict_documents(
 ) -> None:
     """Label texts from arguments, a file or stdin, and write them to a file or stdout.
 
-    A csv, tsv or jsonl result keeps the input's columns and adds `label`, `score` and one `probability_<class>` a
-    class (a taken name gets `predicted_` before it). A file is written whole or not at all.
+    A csv, tsv or jsonl result keeps the input's columns and adds `label`, `score` and one
+    `probability_<class>` a class (a taken name gets `predicted_` before it). A file is written whole or not
+    at all.
 
     Raises:
         ConfigError: both texts and a file were given, or the output's format is unknown.
@@ -113,12 +116,16 @@ def _text_column(row: Row, chosen: str | None) -> str:
 def _text_of(row: Row, column: str, number: int) -> str:
     text = row.get(column)
     if not isinstance(text, str):
-        raise DataError(f"row {number} of the input: column {column!r} holds {type(text).__name__}, expected a text")
+        raise DataError(
+            f"row {number} of the input: column {column!r} holds {type(text).__name__}, expected a text"
+        )
     return _whole(text)
 
 
 def _whole(text: str) -> str:
-    """Replace half characters (lone surrogates, as JSON and command lines can hold): tokenizers fail on them."""
+    """Replace half characters (lone surrogates, as JSON and command lines can hold): tokenizers fail on
+    them.
+    """
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -156,7 +163,9 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
 def _writer(file: TextIO, written: str) -> Callable[[Row, dict[str, Any]], None]:
     """Return a function that writes one row with its result."""
     if written == "plain":
-        return lambda row, result: print(f"{result['label']}\t{result['score']:.4f}\t{row['text']}", file=file)
+        return lambda row, result: print(
+            f"{result['label']}\t{result['score']:.4f}\t{row['text']}", file=file
+        )
     if written == "jsonl":
         return lambda row, result: print(_as_json(_merged(row, result)), file=file)
     return _TableWriter(file, tab=written == "tsv").write
@@ -171,7 +180,9 @@ class _TableWriter:
     """Writes rows as csv or tsv, with the columns of the first one. As when read, a tsv has no quoting."""
 
     def __init__(self, file: TextIO, *, tab: bool) -> None:
-        dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None} if tab else {}
+        dialect: dict[str, Any] = (
+            {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None} if tab else {}
+        )
         self.table = csv.writer(file, lineterminator="\n", **dialect)
         self.columns: list[str] = []
         self.rows = 0
@@ -186,13 +197,16 @@ class _TableWriter:
             self.table.writerow(self.columns)
         if other := set(merged) ^ set(self.columns):
             raise DataError(
-                f"row {self.rows} of the input has other columns than the first ({', '.join(sorted(other))}); "
+                f"row {self.rows} of the input has other columns than the first "
+                f"({', '.join(sorted(other))}); "
                 "write it as jsonl"
             )
         try:
             self.table.writerow([merged[name] for name in self.columns])
         except csv.Error as error:
-            raise DataError(f"row {self.rows} of the input holds a tab or a line break; write it as csv or jsonl") from error
+            raise DataError(
+                f"row {self.rows} of the input holds a tab or a line break; write it as csv or jsonl"
+            ) from error
 
 
 def _merged(row: Row, result: dict[str, Any]) -> dict[str, Any]:

@@ -62,12 +62,18 @@ class _Predicting:
             TypeError: `texts` is one string, or holds something else than strings.
         """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise TypeError("predict takes a list of texts: predict([\"Battery died.\"])")
+            raise TypeError('predict takes a list of texts: predict(["Battery died."])')
         results = []
         for scores in self.probabilities(texts, label=label):
             best = int(scores.argmax())
             probabilities = {name: float(score) for name, score in zip(self.label_names, scores, strict=True)}
-            results.append({"label": self.label_names[best], "score": float(scores[best]), "probabilities": probabilities})
+            results.append(
+                {
+                    "label": self.label_names[best],
+                    "score": float(scores[best]),
+                    "probabilities": probabilities,
+                }
+            )
         return results
 
 
@@ -84,7 +90,9 @@ class FullClassifier(_Predicting):
 
     def logits(self, texts: Sequence[str], *, label: str | None = None) -> Array:
         """Score texts, shape (texts, classes)."""
-        return predict_logits(self.model, self.tokenizer, texts, max_length_tokens=self.max_length_tokens, label=label)
+        return predict_logits(
+            self.model, self.tokenizer, texts, max_length_tokens=self.max_length_tokens, label=label
+        )
 
 
 class ProbeClassifier(_Predicting):

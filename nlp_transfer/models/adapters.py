@@ -12,13 +12,16 @@ from transformers import PreTrainedModel
 from nlp_transfer.errors import ModelError, did_you_mean
 from nlp_transfer.models.loading import head_modules, save_json
 
-# All linear maps of attention and feed-forward, by model family; peft itself has no entry for half of these. A name
-# is a suffix of the module's path: "output.dense" is the attention's output and the feed-forward's.
+# All linear maps of attention and feed-forward, by model family; peft itself has no entry for half of these.
+# A name is a suffix of the module's path: "output.dense" is the attention's output and the feed-forward's.
+BERT_LIKE = ["query", "key", "value", "intermediate.dense", "output.dense"]
 TARGET_MODULES: dict[str, list[str]] = {
-    **dict.fromkeys(
-        ("bert", "roberta", "xlm-roberta", "electra", "camembert", "ernie"),
-        ["query", "key", "value", "intermediate.dense", "output.dense"],
-    ),
+    "bert": BERT_LIKE,
+    "roberta": BERT_LIKE,
+    "xlm-roberta": BERT_LIKE,
+    "electra": BERT_LIKE,
+    "camembert": BERT_LIKE,
+    "ernie": BERT_LIKE,
     "distilbert": ["q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"],
     "deberta-v2": ["query_proj", "key_proj", "value_proj", "intermediate.dense", "output.dense"],
     "deberta": ["in_proj", "intermediate.dense", "output.dense"],
@@ -32,7 +35,8 @@ def target_modules(model: PreTrainedModel, chosen: str | Sequence[str]) -> str |
     """Return the modules that get an adapter.
 
     Raises:
-        ModelError: `auto` was chosen for a family that is not in the map, or the model has no module of a name.
+        ModelError: `auto` was chosen for a family that is not in the map, or the model has no module of a
+        name.
     """
     if chosen != "auto":
         if not isinstance(chosen, str):
@@ -52,11 +56,15 @@ def _require_modules(model: PreTrainedModel, names: Sequence[str]) -> None:
     for name in names:
         if not any(path.endswith(f".{name}") for path in linear):
             known = {path.rpartition(".")[2] for path in linear}
-            raise ModelError(f"adaptation.target_modules: the model has no module {name!r}; {did_you_mean(name, known)}")
+            raise ModelError(
+                f"adaptation.target_modules: the model has no module {name!r}; {did_you_mean(name, known)}"
+            )
 
 
 def frozen_modules(model: PreTrainedModel) -> list[str]:
-    """Return the linear maps that were frozen before (`freeze_layers`); an adapter would move them after all."""
+    """Return the linear maps that were frozen before (`freeze_layers`); an adapter would move them after
+    all.
+    """
     return [
         path
         for path, module in model.named_modules()
@@ -67,8 +75,8 @@ def frozen_modules(model: PreTrainedModel) -> list[str]:
 def modules_to_save(model: PreTrainedModel, fresh: Sequence[str]) -> list[str]:
     """Return the modules that train in full beside the adapter: the head, and whatever the checkpoint lacked.
 
-    A fresh module that is not saved is the commonest way to lose a model: right in memory, random after reloading
-    (peft issue 2171).
+    A fresh module that is not saved is the commonest way to lose a model: right in memory, random after
+    reloading (peft issue 2171).
     """
     prefix = f"{model.base_model_prefix}."
     lacked = {name.removeprefix(prefix).partition(".")[0] for name in fresh if name.startswith(prefix)}
@@ -76,7 +84,13 @@ def modules_to_save(model: PreTrainedModel, fresh: Sequence[str]) -> list[str]:
 
 
 def add_adapter(
-    model: PreTrainedModel, *, rank: int, alpha: int, targets: str | Sequence[str], fresh: Sequence[str], seed: int
+    model: PreTrainedModel,
+    *,
+    rank: int,
+    alpha: int,
+    targets: str | Sequence[str],
+    fresh: Sequence[str],
+    seed: int,
 ) -> PeftModel:
     """Wrap a classifier so that only low-rank adapters, its head and its fresh modules train.
 
@@ -95,10 +109,13 @@ def add_adapter(
 
     torch.manual_seed(seed)
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=0.05, target_modules=target_modules(model, targets),
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.05,
+        target_modules=target_modules(model, targets),
         modules_to_save=modules_to_save(model, fresh),
         exclude_modules=[*sorted(head_modules(model)), *frozen_modules(model)],
-    )  # fmt: skip
+    )
     try:
         return get_peft_model(model, config)
     except ValueError as error:

@@ -10,7 +10,8 @@ import torch
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-# Padded tokens in a batch. On CPUs larger ones are no faster (they leave the cache); measured in benchmarks/predict.py.
+# Padded tokens in a batch. On CPUs larger ones are no faster (they leave the cache); measured in
+# benchmarks/predict.py.
 BATCH_TOKENS = 1024
 # Texts tokenised at a time: enough to sort well, few enough that memory does not grow with the input.
 CHUNK_TEXTS = 20_000
@@ -48,9 +49,13 @@ def length_sorted_batches(
                 size = max(1, limit // max(1, int(lengths[order[first]])))
                 rows = order[first : first + size]
                 inputs = tokenizer.pad(
-                    {name: [values[row] for row in rows] for name, values in encoded.items()}, return_tensors="pt"
+                    {name: [values[row] for row in rows] for name, values in encoded.items()},
+                    return_tensors="pt",
                 )
-                yield [start + int(row) for row in rows], {name: tensor.to(device) for name, tensor in inputs.items()}
+                yield (
+                    [start + int(row) for row in rows],
+                    {name: tensor.to(device) for name, tensor in inputs.items()},
+                )
                 first += size
                 bar.update(len(rows))
 

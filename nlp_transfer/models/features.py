@@ -1,8 +1,8 @@
 """Encodings of a frozen encoder, computed once: mean-pooled vectors kept on disk by model, text and length.
 
-A row's key is a hash of its text; a model's key is a hash of its weights and its tokenizer. Another text, other
-weights or another length limit never find an old vector, and a curve over sizes or a second run encodes nothing
-twice.
+A row's key is a hash of its text; a model's key is a hash of its weights and its tokenizer. Another text,
+other weights or another length limit never find an old vector, and a curve over sizes or a second run encodes
+nothing twice.
 """
 
 from __future__ import annotations
@@ -35,32 +35,38 @@ def encode(
     texts: Sequence[str],
     *,
     max_length_tokens: int,
-    label: str = "encode",
+    label: str | None = "encode",
     cache: Path | None = None,
 ) -> Vectors:
     """Encode texts as the mean of an encoder's last hidden states over their real tokens.
 
-    Mean pooling, because it classifies better than the first token's vector for sentence encoders (rotten_tomatoes
-    76.7 against at most 71.7).
+    Mean pooling, because it classifies better than the first token's vector for sentence encoders
+    (rotten_tomatoes 76.7 against at most 71.7).
 
     Args:
         encoder: a transformer without head, in any mode; it is not changed.
         tokenizer: the encoder's.
         texts: what to encode.
         max_length_tokens: longer texts are cut.
-        label: names the progress bar.
+        label: names the progress bar; None shows none.
         cache: folder for the vectors; None is the package's cache.
 
     Returns:
         Vectors of shape (texts, hidden).
     """
-    store = _VectorStore(cache or cache_dir() / "encodings", _fingerprint(encoder, tokenizer, max_length_tokens))
+    store = _VectorStore(
+        cache or cache_dir() / "encodings", _fingerprint(encoder, tokenizer, max_length_tokens)
+    )
     keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
     known = store.load()
     missing = list({key: row for row, key in enumerate(keys) if key not in known}.values())
     if missing:
         vectors = mean_pooled(
-            encoder, tokenizer, [texts[row] for row in missing], max_length_tokens=max_length_tokens, label=label
+            encoder,
+            tokenizer,
+            [texts[row] for row in missing],
+            max_length_tokens=max_length_tokens,
+            label=label,
         )
         known |= {keys[row]: vector for row, vector in zip(missing, vectors, strict=True)}
         store.save(known)
@@ -69,7 +75,12 @@ def encode(
 
 @torch.inference_mode()
 def mean_pooled(
-    encoder: nn.Module, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_length_tokens: int, label: str
+    encoder: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    max_length_tokens: int,
+    label: str | None,
 ) -> Vectors:
     """Encode texts without the cache; see `encode`."""
     was_training = encoder.training
@@ -77,7 +88,11 @@ def mean_pooled(
     vectors: list[Vectors | None] = [None] * len(texts)
     try:
         for rows, inputs in length_sorted_batches(
-            tokenizer, texts, max_length_tokens=max_length_tokens, device=next(encoder.parameters()).device, label=label
+            tokenizer,
+            texts,
+            max_length_tokens=max_length_tokens,
+            device=next(encoder.parameters()).device,
+            label=label,
         ):
             hidden = encoder(**inputs).last_hidden_state.float()
             mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
@@ -100,7 +115,10 @@ class _VectorStore:
             return {}
         try:
             with np.load(self.path, allow_pickle=False) as stored:
-                return {key.tobytes(): vector for key, vector in zip(stored["keys"], stored["vectors"], strict=True)}
+                return {
+                    key.tobytes(): vector
+                    for key, vector in zip(stored["keys"], stored["vectors"], strict=True)
+                }
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             logger.warning("the cached encodings in %s are damaged (%s); encoding again", self.path, error)
             return {}
@@ -109,7 +127,11 @@ class _VectorStore:
         try:
             self._write(vectors)
         except OSError as error:
-            logger.warning("the encodings cannot be kept in %s (%s); the next run makes them again", self.path.parent, error)
+            logger.warning(
+                "the encodings cannot be kept in %s (%s); the next run makes them again",
+                self.path.parent,
+                error,
+            )
 
     def _write(self, vectors: dict[bytes, Vectors]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

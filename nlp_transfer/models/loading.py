@@ -1,7 +1,8 @@
 """Pretrained classifiers from the Hub, a folder or an installed package, with their labels in a known order.
 
-A head is reused only where its class names are the wanted ones in the wanted order; otherwise it starts anew, and
-the caller is told which weights did. Weights are read from safetensors alone, and no code of a model's is run.
+A head is reused only where its class names are the wanted ones in the wanted order; otherwise it starts anew,
+and the caller is told which weights did. Weights are read from safetensors alone, and no code of a model's is
+run.
 """
 
 from __future__ import annotations
@@ -16,14 +17,22 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from nlp_transfer.data.sources import file_sha256, package_path
 from nlp_transfer.errors import ModelError
 
 logger = logging.getLogger(__name__)
-# These number a text's positions from the padding's id on, so that the first two of the table are not for texts.
+# These number a text's positions from the padding's id on, so that the first two of the table are not for
+# texts.
 COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "data2vec-text")
 POSITIONS_BEFORE_TEXT = 2
 
@@ -81,7 +90,9 @@ def _is_classifier(config: PreTrainedConfig) -> bool:
 
 
 def label_names_of(config: PreTrainedConfig) -> list[str]:
-    """Return the class names of a config in the head's order, the library's LABEL_0, LABEL_1, ... included."""
+    """Return the class names of a config in the head's order, the library's LABEL_0, LABEL_1, ...
+    included.
+    """
     return [str(config.id2label[number]) for number in sorted(config.id2label)]
 
 
@@ -95,7 +106,8 @@ def model_identity(path: str, *, revision: str | None = None) -> str:
     """Name a model's very self: a hash of a folder's weights and JSON files, the commit of a Hub model."""
     folder = Path(resolve_model(path))
     if folder.is_dir():
-        # The JSON files hold the configuration and the tokenizer: other ones make another model of the same weights.
+        # The JSON files hold the configuration and the tokenizer: other ones make another model of the same
+        # weights.
         files = [file for pattern in ("*.safetensors", "*.json") for file in sorted(folder.glob(pattern))]
         return " ".join(f"{file.name}:{file_sha256(file)}" for file in files)
     return f"{path}@{getattr(_load_config(path, revision), '_commit_hash', None) or revision}"
@@ -111,9 +123,13 @@ def load_tokenizer(path: str, *, revision: str | None = None) -> PreTrainedToken
         tokenizer = AutoTokenizer.from_pretrained(resolve_model(path), revision=revision)
     # Where its files are missing, the library makes one that knows its special tokens alone, in silence.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise ModelError(f"{path} has no tokenizer: save the one that it was trained with beside it (tokenizer.json)")
+        raise ModelError(
+            f"{path} has no tokenizer: save the one that it was trained with beside it (tokenizer.json)"
+        )
     if tokenizer.pad_token is None:
-        raise ModelError(f"the tokenizer of {path} has no padding token, so texts cannot be batched; choose an encoder")
+        raise ModelError(
+            f"the tokenizer of {path} has no padding token, so texts cannot be batched; choose an encoder"
+        )
     return tokenizer
 
 
@@ -143,9 +159,14 @@ def load_classifier(
             model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
             return LoadedClassifier(model, tokenizer, [name for name, _ in model.named_parameters()])
         model, info = AutoModelForSequenceClassification.from_pretrained(
-            resolve_model(path), revision=revision, config=config, dtype=torch.float32, use_safetensors=True,
-            ignore_mismatched_sizes=True, output_loading_info=True,
-        )  # fmt: skip
+            resolve_model(path),
+            revision=revision,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
     fresh = sorted(set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]})
     if other_labels and (has_head or not fresh):
         logger.info("%s has a head for other labels; it starts anew for %s", path, ", ".join(label_names))
@@ -189,7 +210,9 @@ def require_length(path: str, max_length_tokens: int, *, revision: str | None = 
     """
     limit = max_input_tokens(_load_config(path, revision))
     if limit is not None and max_length_tokens > limit:
-        raise ModelError(f"model.max_length_tokens is {max_length_tokens} and {path} reads {limit} at most; lower it")
+        raise ModelError(
+            f"model.max_length_tokens is {max_length_tokens} and {path} reads {limit} at most; lower it"
+        )
 
 
 def base_model(model: PreTrainedModel) -> nn.Module:
@@ -218,17 +241,17 @@ def freeze(model: PreTrainedModel, *, layers: int, embeddings: bool = True) -> N
     Raises:
         ModelError: the encoder has fewer layers, or shares one layer's weights among all.
     """
-    encoder = base_model(model)
+    encoder: Any = base_model(model)
     if embeddings or layers:
-        for parameter in getattr(encoder, "embeddings", encoder.get_input_embeddings()).parameters():
-            parameter.requires_grad_(False)
+        getattr(encoder, "embeddings", encoder.get_input_embeddings()).requires_grad_(False)
     if not layers:
         return
     stacks = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]
     stack = max(stacks, key=len)
     if len(stack) != model.config.num_hidden_layers or layers > len(stack):
         raise ModelError(
-            f"freeze_layers is {layers} and {model.config.model_type} has {len(stack)} separate layer(s); lower it"
+            f"freeze_layers is {layers} and {model.config.model_type} has {len(stack)} separate "
+            "layer(s); lower it"
         )
     for parameter in stack[:layers].parameters():
         parameter.requires_grad_(False)
@@ -264,13 +287,20 @@ def _as_model_error(path: str) -> Iterator[None]:
     try:
         yield
     except (
-        OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        RuntimeError,
+        SafetensorError,
         StrictDataclassError,
-    ) as error:  # fmt: skip
+    ) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(
-            f"the model {path} cannot be loaded ({reason}). Give a Hub id that exists (with the network there), "
-            "a folder that save_pretrained wrote, or package://module/folder"
+            f"the model {path} cannot be loaded ({reason}). Give a Hub id that exists (with the network "
+            "there), a folder that save_pretrained wrote, or package://module/folder"
         ) from error
 
 

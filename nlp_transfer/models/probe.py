@@ -23,7 +23,9 @@ DESCRIPTION, WEIGHTS = "probe.json", "probe.safetensors"
 
 @dataclass(frozen=True)
 class ProbeHead:
-    """Standardisation and regression: `mean` and `scale` (hidden,), `weights` (classes, hidden), `bias` (classes,)."""
+    """Standardisation and regression: `mean` and `scale` (hidden,), `weights` (classes, hidden), `bias`
+    (classes,).
+    """
 
     mean: Array
     scale: Array
@@ -40,7 +42,10 @@ class ProbeHead:
         scaler, regression = pipeline[0], pipeline[-1]
         coefficients, intercepts = regression.coef_, regression.intercept_
         if len(coefficients) == 1:
-            coefficients, intercepts = np.vstack([-coefficients, coefficients]) / 2, np.append(-intercepts, intercepts) / 2
+            coefficients, intercepts = (
+                np.vstack([-coefficients, coefficients]) / 2,
+                np.append(-intercepts, intercepts) / 2,
+            )
         weights = np.zeros((classes, coefficients.shape[1]))
         bias = np.full(classes, -1e4)
         weights[regression.classes_], bias[regression.classes_] = coefficients, intercepts

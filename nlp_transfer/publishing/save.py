@@ -93,10 +93,14 @@ def _require_replaceable(folder: Path) -> None:
         raise ConfigError(f"{folder} is a file; name a folder to save the model in")
     if not folder.is_dir():
         return
-    others = sorted(path.name for path in folder.iterdir() if path.is_dir() or path.suffix not in MODEL_SUFFIXES)
+    others = sorted(
+        path.name for path in folder.iterdir() if path.is_dir() or path.suffix not in MODEL_SUFFIXES
+    )
     if others or (any(folder.iterdir()) and not (folder / "config.json").is_file()):
         listing = ", ".join(others[:5]) or "no model"
-        raise ConfigError(f"{folder} holds something else ({listing}); name a new or an empty folder to save the model in")
+        raise ConfigError(
+            f"{folder} holds something else ({listing}); name a new or an empty folder to save the model in"
+        )
 
 
 def _require_same(folder: Path, texts: Sequence[str], before: Any) -> None:

@@ -1,0 +1,1 @@
+"""Training: arguments, the Trainer, methods, baselines, costs."""

@@ -1,9 +1,9 @@
 """Makes a classifier out of a pretrained model and labelled rows, by one of the methods.
 
-`full` trains all weights but the embeddings, `lora` adds low-rank adapters and merges them, `lp_ft` starts the head
-from a probe and then trains as `full` does, `probe` fits logistic regression on frozen features. Whether the start is
-a source model or the bare pretrained one is the recipe's business: both go through here, so that they are compared
-under one procedure.
+`full` trains all weights but the embeddings, `lora` adds low-rank adapters and merges them, `lp_ft` starts
+the head from a probe and then trains as `full` does, `probe` fits logistic regression on frozen features.
+Whether the start is a source model or the bare pretrained one is the recipe's business: both go through here,
+so that they are compared under one procedure.
 """
 
 from __future__ import annotations
@@ -102,15 +102,28 @@ def train_classifier(
         start_head_from_probe(model, loaded.tokenizer, train, procedure)
     if method == "lora":
         model = add_adapter(
-            model, rank=procedure.rank, alpha=procedure.alpha, targets=procedure.target_modules,
-            fresh=loaded.fresh, seed=procedure.seed,
-        )  # fmt: skip
+            model,
+            rank=procedure.rank,
+            alpha=procedure.alpha,
+            targets=procedure.target_modules,
+            fresh=loaded.fresh,
+            seed=procedure.seed,
+        )
     trainable, total = parameter_counts(model)
     plan = budget(train, replayed, procedure)
     result = fit(
-        model, loaded.tokenizer, plan.rows, dev, label=label, arguments=plan.arguments, evaluations=plan.evaluations,
-        folder=folder, history=history, seed=procedure.seed, max_length_tokens=procedure.max_length_tokens,
-    )  # fmt: skip
+        model,
+        loaded.tokenizer,
+        plan.rows,
+        dev,
+        label=label,
+        arguments=plan.arguments,
+        evaluations=plan.evaluations,
+        folder=folder,
+        history=history,
+        seed=procedure.seed,
+        max_length_tokens=procedure.max_length_tokens,
+    )
     if isinstance(model, PeftModel):
         if adapter_folder is not None and is_main():
             save_adapter(model, adapter_folder, base=start, label_names=procedure.label_names)
@@ -122,8 +135,8 @@ def train_classifier(
 
 # Adapters start at zero and need larger steps than the weights that they stand beside.
 METHOD_ARGUMENTS: dict[str, dict[str, Any]] = {"lora": {"learning_rate": 1e-3}}
-# Times that rows are seen: more often the fewer there are, once from about 6,000 on. benchmarks/results/defaults.json
-# has the runs.
+# Times that rows are seen: more often the fewer there are, once from about 6,000 on.
+# benchmarks/results/defaults.json has the runs.
 PASSES_AT_64, MIN_PASSES, MAX_PASSES = 12, 1, 24
 # A source row beside each target row helped with 16 and 64 of them and cost a point with 1,024.
 REPLAY_IN_FULL_UP_TO = 64
@@ -131,7 +144,9 @@ REPLAY_IN_FULL_UP_TO = 64
 
 @dataclass(frozen=True)
 class Budget:
-    """The rows of one epoch, the arguments with the number of epochs, and how often to evaluate in an epoch."""
+    """The rows of one epoch, the arguments with the number of epochs, and how often to evaluate in an
+    epoch.
+    """
 
     rows: Rows
     arguments: dict[str, Any]
@@ -141,8 +156,8 @@ class Budget:
 def budget(train: Rows, replayed: Rows | None, procedure: Procedure) -> Budget:
     """Decide how often the target rows are seen, and mix source rows in.
 
-    With replay, one long epoch holds the target rows as often as they are to be seen and other source rows beside
-    them each time; the dev rows are scored after each pass over the target.
+    With replay, one long epoch holds the target rows as often as they are to be seen and other source rows
+    beside them each time; the dev rows are scored after each pass over the target.
     """
     arguments = {**METHOD_ARGUMENTS.get(procedure.method, {}), **procedure.arguments}
     if "max_steps" not in arguments:

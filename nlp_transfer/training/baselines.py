@@ -1,4 +1,5 @@
-"""What any transfer has to beat: the commonest label, bag-of-words regression, and a probe on frozen features.
+"""What any transfer has to beat: the commonest label, bag-of-words regression, and a probe on frozen
+features.
 
 Each function takes training rows and the texts to score and returns probabilities of shape (texts, classes).
 """
@@ -26,7 +27,9 @@ def majority(train: Rows, texts: Sequence[str], *, classes: int) -> Array:
 
 
 def tfidf(train: Rows, texts: Sequence[str], *, classes: int) -> Array:
-    """Logistic regression on tf-idf weights of words and word pairs (scikit-learn's standard text baseline)."""
+    """Logistic regression on tf-idf weights of words and word pairs (scikit-learn's standard text
+    baseline).
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -37,14 +40,17 @@ def tfidf(train: Rows, texts: Sequence[str], *, classes: int) -> Array:
     return spread(model.predict_proba(list(texts)), model[-1].classes_, classes)
 
 
-def fit_probe(features: npt.NDArray[np.float32], train: Rows, *, seed: int, select_on: Rows | None = None) -> Any:
+def fit_probe(
+    features: npt.NDArray[np.float32], train: Rows, *, seed: int, select_on: Rows | None = None
+) -> Any:
     """Fit logistic regression on standardised features, its strength chosen by cross-validation.
 
     Args:
         features: shape (rows, hidden), one line a training row.
         train: the rows.
         seed: divides the folds.
-        select_on: the rows among `train`'s last ones that the strength is chosen for (a target's, where source and
+        select_on: the rows among `train`'s last ones that the strength is chosen for (a target's, where
+            source and
             target are learnt together); None chooses for all.
 
     Returns:
@@ -71,7 +77,9 @@ def fit_probe(features: npt.NDArray[np.float32], train: Rows, *, seed: int, sele
             if len(np.unique(train.labels[rows])) < 2 or len(held) == 0:
                 continue
             model = build(strength).fit(features[rows], train.labels[rows])
-            wrong = spread(model.predict_proba(features[offset + held]), model[-1].classes_, int(train.labels.max()) + 1)
+            wrong = spread(
+                model.predict_proba(features[offset + held]), model[-1].classes_, int(train.labels.max()) + 1
+            )
             fold_losses.append(-np.log(wrong[np.arange(len(held)), chosen.labels[held]].clip(1e-12)).mean())
         losses.append(np.mean(fold_losses) if fold_losses else np.inf)
     return build(PROBE_STRENGTHS[int(np.argmin(losses))]).fit(features, train.labels)

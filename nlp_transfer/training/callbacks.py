@@ -16,7 +16,7 @@ from nlp_transfer.errors import RunError
 from nlp_transfer.runs import write_text
 
 
-class ProgressBar(TrainerCallback):
+class ProgressBar(TrainerCallback):  # type: ignore[misc]
     """One bar on stderr, on the main process only, with the last loss."""
 
     def __init__(self, label: str) -> None:
@@ -27,7 +27,13 @@ class ProgressBar(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         if state.is_world_process_zero:
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.label, unit="step", file=sys.stderr)
+            self.bar = tqdm(
+                total=state.max_steps,
+                initial=state.global_step,
+                desc=self.label,
+                unit="step",
+                file=sys.stderr,
+            )
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -36,7 +42,12 @@ class ProgressBar(TrainerCallback):
             self.bar.update(state.global_step - self.bar.n)
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
     ) -> None:
         if self.bar is not None and logs and "loss" in logs:
             self.bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
@@ -48,7 +59,7 @@ class ProgressBar(TrainerCallback):
             self.bar.close()
 
 
-class HistoryFile(TrainerCallback):
+class HistoryFile(TrainerCallback):  # type: ignore[misc]
     """Appends each logged step to history.jsonl; a resumed run first drops what it will write again.
 
     Args:
@@ -84,7 +95,9 @@ class HistoryFile(TrainerCallback):
                 file.write(json.dumps(record) + "\n")
 
     def _stays(self, line: str, step: int) -> bool:
-        """Keep other runs' lines and this one's up to the checkpoint, but neither its summary nor a torn line."""
+        """Keep other runs' lines and this one's up to the checkpoint, but neither its summary nor a torn
+        line.
+        """
         try:
             record = json.loads(line)
         except json.JSONDecodeError:
@@ -94,7 +107,7 @@ class HistoryFile(TrainerCallback):
         return bool(record["step"] <= step and "train_runtime" not in record)
 
 
-class LossGuard(TrainerCallback):
+class LossGuard(TrainerCallback):  # type: ignore[misc]
     """Stops a run whose loss is not a number any more: nothing that follows could mend it."""
 
     def __init__(self, label: str) -> None:
@@ -112,11 +125,12 @@ class LossGuard(TrainerCallback):
             value = (logs or {}).get(name, 0.0)
             if not math.isfinite(value):
                 raise RunError(
-                    f"{self.label}: the loss is {value} at step {state.global_step}; lower training.learning_rate"
+                    f"{self.label}: the loss is {value} at step {state.global_step}; "
+                    "lower training.learning_rate"
                 )
 
 
-class SelectionClock(TrainerCallback):
+class SelectionClock(TrainerCallback):  # type: ignore[misc]
     """Adds up the seconds between a training step's end and the end of the dev evaluation that follows it."""
 
     def __init__(self) -> None:

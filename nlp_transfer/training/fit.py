@@ -1,7 +1,7 @@
 """Builds and runs the Hugging Face Trainer: one call trains one model on one set of rows.
 
-The Trainer's loop, precision, sharding and checkpoints are used as they are. The one subclass decides only where
-batches come from (samplers.py). What to train on, and what for, is left to the recipes.
+The Trainer's loop, precision, sharding and checkpoints are used as they are. The one subclass decides only
+where batches come from (samplers.py). What to train on, and what for, is left to the recipes.
 """
 
 from __future__ import annotations
@@ -31,9 +31,14 @@ logger = logging.getLogger(__name__)
 
 # Arguments that say nothing without dev rows; the library refuses some of them then.
 SELECTING = (
-    "eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "load_best_model_at_end", "metric_for_best_model",
+    "eval_strategy",
+    "eval_steps",
+    "eval_delay",
+    "eval_on_start",
+    "load_best_model_at_end",
+    "metric_for_best_model",
     "greater_is_better",
-)  # fmt: skip
+)
 
 
 class TokenizedRows(Dataset[dict[str, Any]]):
@@ -116,27 +121,37 @@ def fit(
         RunError: the loss is not a number any more.
     """
     train_set = TokenizedRows(train, tokenizer, max_length_tokens=max_length_tokens)
-    dev_set = TokenizedRows(_by_length(dev), tokenizer, max_length_tokens=max_length_tokens) if len(dev) else None
-    settings = build_arguments(_with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations), output_dir=folder, seed=seed)
+    dev_set = (
+        TokenizedRows(_by_length(dev), tokenizer, max_length_tokens=max_length_tokens) if len(dev) else None
+    )
+    settings = build_arguments(
+        _with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations), output_dir=folder, seed=seed
+    )
     clock = SelectionClock()
     trainer = LengthGroupedTrainer(
-        model=model, args=settings, train_dataset=train_set, eval_dataset=dev_set,
-        data_collator=DataCollatorWithPadding(tokenizer), processing_class=tokenizer,
+        model=model,
+        args=settings,
+        train_dataset=train_set,
+        eval_dataset=dev_set,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        processing_class=tokenizer,
         callbacks=[ProgressBar(label), clock, LossGuard(label)],
-    )  # fmt: skip
+    )
     trainer.compute_metrics = dev_metrics(lambda: _dev_accuracies(trainer))
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
     if history is not None:
         trainer.add_callback(HistoryFile(history, label, seed=seed))
-    # Otherwise two processes, and accumulation, multiply a BERT classifier's loss (TRAPS: "logs twice the loss").
+    # Otherwise two processes, and accumulation, multiply a BERT classifier's loss (TRAPS: "logs twice the
+    # loss").
     trainer.model_accepts_loss_kwargs = False
     _say_what_follows(trainer, train_set, label)
     began = time.perf_counter()
     with quiet_library():
         trainer.train(resume_from_checkpoint=_newest_checkpoint(folder))
     seconds = time.perf_counter() - began
-    # Takes the mixed-precision wrapper off, in place: from here on the model computes as `transformers` loads it.
+    # Takes the mixed-precision wrapper off, in place: from here on the model computes as `transformers` loads
+    # it.
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     best = trainer.state.best_global_step if settings.load_best_model_at_end else None
     return FitResult(
@@ -152,8 +167,8 @@ def fit(
 def _with_selection(arguments: Mapping[str, Any], *, dev: bool, evaluations: int) -> dict[str, Any]:
     """Have the dev rows scored, and the best weights kept; without dev rows, neither.
 
-    A recipe that sets when to evaluate or to save is left to it. A run without dev rows is too short to be worth
-    checkpoints: its stage starts again.
+    A recipe that sets when to evaluate or to save is left to it. A run without dev rows is too short to be
+    worth checkpoints: its stage starts again.
     """
     if not dev:
         own = {name: value for name, value in arguments.items() if name not in SELECTING}
@@ -176,7 +191,9 @@ def _dev_accuracies(trainer: Trainer) -> list[float]:
 
 
 def _by_length(rows: Rows) -> Rows:
-    """Sort rows by length, so that an evaluation in order pads little; its averages do not depend on the order."""
+    """Sort rows by length, so that an evaluation in order pads little; its averages do not depend on the
+    order.
+    """
     return rows.take(np.argsort([len(text) for text in rows.texts], kind="stable"))
 
 
@@ -193,10 +210,18 @@ def _say_what_follows(trainer: Trainer, train_set: TokenizedRows, label: str) ->
     trainable, total = parameter_counts(trainer.model)
     precision = "bfloat16" if settings.bf16 else "float16" if settings.fp16 else "float32"
     logger.info(
-        "%s: %d rows, batch %d on %d process(es), %s, %s of %s parameters train (%.0f%%), about %d tokens a step",
-        label, len(train_set), batch, settings.world_size, precision, f"{trainable:,}", f"{total:,}",
-        100 * trainable / total, batch * _mean(train_set.lengths),
-    )  # fmt: skip
+        "%s: %d rows, batch %d on %d process(es), %s, %s of %s parameters train (%.0f%%), "
+        "about %d tokens a step",
+        label,
+        len(train_set),
+        batch,
+        settings.world_size,
+        precision,
+        f"{trainable:,}",
+        f"{total:,}",
+        100 * trainable / total,
+        batch * _mean(train_set.lengths),
+    )
 
 
 def _mean(values: Sequence[int]) -> float:

@@ -45,9 +45,15 @@ class FrozenProbe:
 
 
 def fit_frozen_probe(
-    path: str, train: Rows, select_on: Rows, *, label_names: list[str], max_length_tokens: int, seed: int,
+    path: str,
+    train: Rows,
+    select_on: Rows,
+    *,
+    label_names: list[str],
+    max_length_tokens: int,
+    seed: int,
     revision: str | None = None,
-) -> FrozenProbe:  # fmt: skip
+) -> FrozenProbe:
     """Fit a probe on all training rows, its strength chosen for the last of them; see `fit_probe`.
 
     Args:
@@ -76,7 +82,7 @@ def save_probe(probe: FrozenProbe, folder: Path) -> None:
         probe.tokenizer.save_pretrained(part)
         probe.head.save(part, label_names=probe.label_names, max_length_tokens=probe.max_length_tokens)
         (part / "README.md").write_text(
-            "# A probe\n\nLogistic regression on a frozen encoder. Only `nlp_transfer.load_adapted(folder)` opens it as a "
-            "classifier; `transformers` finds the bare encoder.\n",
+            "# A probe\n\nLogistic regression on a frozen encoder. Only `nlp_transfer.load_adapted(folder)` "
+            "opens it as a classifier; `transformers` finds the bare encoder.\n",
             encoding="utf-8",
         )

@@ -1,4 +1,6 @@
-"""Who am I among the processes that `accelerate launch` or torchrun started, and what only one of them does."""
+"""Who am I among the processes that `accelerate launch` or torchrun started, and what only one of them
+does.
+"""
 
 from __future__ import annotations
 

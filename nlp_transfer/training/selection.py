@@ -1,8 +1,9 @@
 """Which evaluated step is kept: the last one that is not clearly worse than the best.
 
-A few dozen dev rows cannot tell neighbouring steps apart, and a schedule that ends at learning rate zero is usually
-best at its end: taking the highest dev score would take an early step by luck (82.3 against 85.0 on newspaper sentences
-with 256 labels). So a later step replaces an earlier one unless it is worse by more than one standard error.
+A few dozen dev rows cannot tell neighbouring steps apart, and a schedule that ends at learning rate zero is
+usually best at its end: taking the highest dev score would take an early step by luck (82.3 against 85.0 on
+newspaper sentences with 256 labels). So a later step replaces an earlier one unless it is worse by more than
+one standard error.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 
 
 def selection_score(accuracy: float, earlier: Sequence[float], *, rows: int) -> int:
-    """Score a step by the one-standard-error rule (Breiman et al. 1984, section 3.4.3), turned to the latest step.
+    """Score a step by the one-standard-error rule (Breiman et al. 1984, section 3.4.3), turned to the latest
+    step.
 
     Args:
         accuracy: of this step on the dev rows.
@@ -39,7 +41,8 @@ def dev_metrics(earlier: Callable[[], Sequence[float]]) -> Callable[[Any], dict[
     """Build the Trainer's `compute_metrics`: accuracy, and the selection score beside it.
 
     Args:
-        earlier: returns the dev accuracies of the steps before; they come from the Trainer's history, so that a
+        earlier: returns the dev accuracies of the steps before; they come from the Trainer's history, so that
+            a
             resumed run selects as an uninterrupted one does.
     """
 
