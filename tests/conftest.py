@@ -38,7 +38,8 @@ def domains(tmp_path_factory: pytest.TempPathFactory) -> Domains:
     """Two csv files of 120 easily separable sentences each: `movies` and `products`."""
     folder = tmp_path_factory.mktemp("domains")
     return {
-        domain: write_csv(folder / f"{domain}.csv", ("text", "label"), sentences(domain, 120, seed=0)) for domain in THINGS
+        domain: write_csv(folder / f"{domain}.csv", ("text", "label"), sentences(domain, 120, seed=0))
+        for domain in THINGS
     }
 
 
@@ -47,7 +48,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     """Return a function that makes (once) the folder of a tiny random model with a real tokenizer."""
     made: dict[str, Path] = {}
 
-    def make(family: str = "bert", *, labels: Sequence[str] | None = None, seed: int = 0, **settings: Any) -> Path:
+    def make(
+        family: str = "bert", *, labels: Sequence[str] | None = None, seed: int = 0, **settings: Any
+    ) -> Path:
         key = json.dumps([family, labels, seed, settings], sort_keys=True)
         if key not in made:
             made[key] = tmp_path_factory.mktemp(family.replace("-", "_"))

@@ -13,19 +13,44 @@ import numpy as np
 from nlp_transfer.data.rows import Rows
 
 LABELS = ["negative", "positive"]
-FAMILIES = ("bert", "roberta", "distilbert", "deberta-v2", "modernbert", "electra", "albert", "mpnet", "xlm-roberta")
+FAMILIES = (
+    "bert",
+    "roberta",
+    "distilbert",
+    "deberta-v2",
+    "modernbert",
+    "electra",
+    "albert",
+    "mpnet",
+    "xlm-roberta",
+)
 WORDS = {
-    "positive": "good great lovely superb bright charming excellent perfect".split(),
-    "negative": "bad awful boring poor dull ugly broken terrible".split(),
+    "positive": ["good", "great", "lovely", "superb", "bright", "charming", "excellent", "perfect"],
+    "negative": ["bad", "awful", "boring", "poor", "dull", "ugly", "broken", "terrible"],
 }
 THINGS = {
-    "movies": "film movie plot actor scene script ending cast story song".split(),
-    "products": "phone camera battery screen cable lens button charger case manual".split(),
+    "movies": ["film", "movie", "plot", "actor", "scene", "script", "ending", "cast", "story", "song"],
+    "products": [
+        "phone",
+        "camera",
+        "battery",
+        "screen",
+        "cable",
+        "lens",
+        "button",
+        "charger",
+        "case",
+        "manual",
+    ],
 }
 FRAMES = (
-    "the {thing} is {word}", "a {word} {thing} and {other} too", "what a {word} {thing}", "this {thing} was so {word} that i told all of them",
-    "{word}", "i found the {thing} {word} and the rest of it {other}",
-)  # fmt: skip
+    "the {thing} is {word}",
+    "a {word} {thing} and {other} too",
+    "what a {word} {thing}",
+    "this {thing} was so {word} that i told all of them",
+    "{word}",
+    "i found the {thing} {word} and the rest of it {other}",
+)
 
 
 def sentences(domain: str, rows: int, *, seed: int) -> list[tuple[str, str]]:
@@ -67,7 +92,12 @@ def easy_recipe(output_dir: Path, model: Path, domains: dict[str, Path], **chang
             "source": {"path": str(domains["movies"])},
             "target": {"path": str(domains["products"]), "train_size": 32},
         },
-        "training": {"learning_rate": 1e-2, "per_device_train_batch_size": 16, "bf16": False, "logging_steps": 1},
+        "training": {
+            "learning_rate": 1e-2,
+            "per_device_train_batch_size": 16,
+            "bf16": False,
+            "logging_steps": 1,
+        },
         "evaluation": {"bootstrap": 100},
     }
     for path, value in changes.items():
@@ -90,21 +120,39 @@ def build_tiny_model(
     special = ("pad", "bos", "eos", "cls", "sep")
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in special}
     sizes = {
-        "vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "intermediate_size": 48, "max_position_embeddings": 80, "embedding_size": 32, "initializer_range": 0.1,
-    }  # fmt: skip
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+        "max_position_embeddings": 80,
+        "embedding_size": 32,
+        "initializer_range": 0.1,
+    }
     if family == "distilbert":
         sizes |= {"dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4}
     if family == "deberta-v2":
-        sizes |= {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0}
+        sizes |= {
+            "relative_attention": True,
+            "position_biased_input": False,
+            "pos_att_type": ["p2c", "c2p"],
+            "type_vocab_size": 0,
+        }
     if family == "modernbert":
         sizes |= {"global_attn_every_n_layers": 2, "local_attention": 16}
-    named = {} if labels is None else {
-        "id2label": dict(enumerate(labels)), "label2id": {name: number for number, name in enumerate(labels)},
-    }  # fmt: skip
+    named = (
+        {}
+        if labels is None
+        else {
+            "id2label": dict(enumerate(labels)),
+            "label2id": {name: number for number, name in enumerate(labels)},
+        }
+    )
     config = AutoConfig.for_model(family, **{**sizes, **ids, **named, **settings})
     torch.manual_seed(seed)
-    model = (AutoModel if labels is None else AutoModelForSequenceClassification).from_config(config, dtype=torch.float32)
+    model = (AutoModel if labels is None else AutoModelForSequenceClassification).from_config(
+        config, dtype=torch.float32
+    )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -123,18 +171,31 @@ def tiny_tokenizer(family: str) -> Any:
 
     texts = [text for domain in THINGS for text, _ in sentences(domain, 200, seed=7)]
     if family in ("bert", "distilbert", "electra", "mpnet"):
-        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] if family != "mpnet" else ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
+        special = (
+            ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+            if family != "mpnet"
+            else ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
+        )
         trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trained.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False))
-        classes = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer", "electra": "ElectraTokenizer", "mpnet": "MPNetTokenizer"}
+        trained.train_from_iterator(
+            texts, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
+        )
+        classes = {
+            "bert": "BertTokenizer",
+            "distilbert": "DistilBertTokenizer",
+            "electra": "ElectraTokenizer",
+            "mpnet": "MPNetTokenizer",
+        }
         return getattr(transformers, classes[family])(vocab=trained.get_vocab(), model_max_length=80)
     if family in ("roberta", "modernbert"):
         trained = ByteLevelBPETokenizer()
         special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
         trained.train_from_iterator(texts, vocab_size=400, special_tokens=special, show_progress=False)
         state = json.loads(trained.to_str())["model"]
-        return transformers.RobertaTokenizer(vocab=state["vocab"], merges=[tuple(pair) for pair in state["merges"]], model_max_length=70)
+        return transformers.RobertaTokenizer(
+            vocab=state["vocab"], merges=[tuple(pair) for pair in state["merges"]], model_max_length=70
+        )
     trained = SentencePieceUnigramTokenizer()
     trained.train_from_iterator(texts, vocab_size=150, show_progress=False, unk_token="<unk>")
     pieces = [tuple(piece) for piece in json.loads(trained.to_str())["model"]["vocab"] if piece[0] != "<unk>"]

@@ -8,6 +8,7 @@ so that they are compared under one procedure.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ def train_classifier(
             seed=procedure.seed,
         )
     trainable, total = parameter_counts(model)
-    plan = budget(train, replayed, procedure)
+    plan = budget(train, replayed, dataclasses.replace(procedure, method=method))
     result = fit(
         model,
         loaded.tokenizer,

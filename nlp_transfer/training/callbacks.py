@@ -52,9 +52,8 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
         if self.bar is not None and logs and "loss" in logs:
             self.bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def close(self) -> None:
+        """End the bar's line, however the run ended."""
         if self.bar is not None:
             self.bar.close()
 

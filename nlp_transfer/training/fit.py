@@ -6,6 +6,7 @@ where batches come from (samplers.py). What to train on, and what for, is left t
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -127,7 +128,7 @@ def fit(
     settings = build_arguments(
         _with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations), output_dir=folder, seed=seed
     )
-    clock = SelectionClock()
+    clock, bar = SelectionClock(), ProgressBar(label)
     trainer = LengthGroupedTrainer(
         model=model,
         args=settings,
@@ -135,7 +136,7 @@ def fit(
         eval_dataset=dev_set,
         data_collator=DataCollatorWithPadding(tokenizer),
         processing_class=tokenizer,
-        callbacks=[ProgressBar(label), clock, LossGuard(label)],
+        callbacks=[bar, clock, LossGuard(label)],
     )
     trainer.compute_metrics = dev_metrics(lambda: _dev_accuracies(trainer))
     for noisy in (PrinterCallback, ProgressCallback):
@@ -147,7 +148,7 @@ def fit(
     trainer.model_accepts_loss_kwargs = False
     _say_what_follows(trainer, train_set, label)
     began = time.perf_counter()
-    with quiet_library():
+    with quiet_library(), contextlib.closing(bar):
         trainer.train(resume_from_checkpoint=_newest_checkpoint(folder))
     seconds = time.perf_counter() - began
     # Takes the mixed-precision wrapper off, in place: from here on the model computes as `transformers` loads

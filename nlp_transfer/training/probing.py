@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.models.features import encode
-from nlp_transfer.models.loading import base_model, load_classifier
+from nlp_transfer.models.loading import base_model, load_classifier, quiet_library
 from nlp_transfer.models.probe import ProbeHead
 from nlp_transfer.runs import whole_folder
 from nlp_transfer.training.baselines import fit_probe
@@ -77,7 +77,7 @@ def fit_frozen_probe(
 
 def save_probe(probe: FrozenProbe, folder: Path) -> None:
     """Write encoder, tokenizer and head as a folder that `load_adapted` opens."""
-    with whole_folder(folder) as part:
+    with whole_folder(folder) as part, quiet_library():
         probe.encoder.save_pretrained(part)
         probe.tokenizer.save_pretrained(part)
         probe.head.save(part, label_names=probe.label_names, max_length_tokens=probe.max_length_tokens)

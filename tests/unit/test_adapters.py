@@ -1,4 +1,4 @@
-"""LoRA and freezing on every supported family: what trains, what is saved, and that what is saved comes back."""
+"""LoRA and freezing on every supported family: what trains, and that what is saved comes back."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ from nlp_transfer.models.adapters import TARGET_MODULES, add_adapter, merge, sav
 from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier, load_tokenizer
 
 TEXTS = ["the film is good", "what an ugly phone", "this battery was so broken that i told all of them"]
-# Linear maps of two layers: query, key, value, attention output, two of the feed-forward. ModernBERT has one map for
-# query, key and value; ALBERT shares one layer's weights.
+# Linear maps of two layers: query, key, value, attention output, two of the feed-forward. ModernBERT has
+# one map for query, key and value; ALBERT shares one layer's weights.
 ADAPTED_LAYERS = {"modernbert": 2 * 4, "albert": 6}
 # What a bare encoder's checkpoint lacks, and must be trained in full and saved beside the adapter.
 HEADS = {
-    "bert": {"classifier"}, "roberta": {"classifier"}, "distilbert": {"pre_classifier", "classifier"},
-    "deberta-v2": {"pooler", "classifier"}, "modernbert": {"head", "classifier"}, "electra": {"classifier"},
-    "albert": {"classifier"}, "mpnet": {"classifier"}, "xlm-roberta": {"classifier"},
-}  # fmt: skip
+    "bert": {"classifier"},
+    "roberta": {"classifier"},
+    "distilbert": {"pre_classifier", "classifier"},
+    "deberta-v2": {"pooler", "classifier"},
+    "modernbert": {"head", "classifier"},
+    "electra": {"classifier"},
+    "albert": {"classifier"},
+    "mpnet": {"classifier"},
+    "xlm-roberta": {"classifier"},
+}
 
 
 def with_adapter(loaded: LoadedClassifier, targets: str | list[str] = "auto") -> PeftModel:
@@ -99,7 +105,11 @@ def test_all_linear_leaves_the_head_to_be_trained_whole(family: str, tiny_model:
     model = with_adapter(loaded, "all-linear")
     factors = [name for name, _ in model.named_parameters() if "lora_A" in name]
     assert len(factors) >= ADAPTED_LAYERS.get(family, 2 * 6)
-    assert not [name for name in factors if set(name.split(".")) & HEADS[family] & {"classifier", "pre_classifier", "head"}]
+    assert not [
+        name
+        for name in factors
+        if set(name.split(".")) & HEADS[family] & {"classifier", "pre_classifier", "head"}
+    ]
     train_two_steps(model, loaded.tokenizer)
     trained = logits(model, loaded.tokenizer)
     assert torch.allclose(logits(merge(model), loaded.tokenizer), trained, atol=1e-5)
@@ -118,15 +128,20 @@ def test_chosen_modules_get_the_adapters_and_the_same_seed_the_same_start(tiny_m
 
 def test_a_module_name_that_the_model_lacks_is_refused(tiny_model: Any) -> None:
     loaded = load_classifier(str(tiny_model("bert")), label_names=LABELS)
-    with pytest.raises(ModelError, match="target_modules: the model has no module 'quary'; did you mean query"):
+    with pytest.raises(
+        ModelError, match="target_modules: the model has no module 'quary'; did you mean query"
+    ):
         with_adapter(loaded, ["value", "quary"])
 
 
 def test_an_unknown_family_is_refused_with_what_to_set(tiny_model: Any) -> None:
     loaded = load_classifier(str(tiny_model("bert")), label_names=LABELS)
     loaded.model.config.model_type = "novel"
-    with pytest.raises(ModelError, match=r"no LoRA target modules are known for novel \(known: albert, bert, .*"
-                       r"name them in adaptation.target_modules, or set it to all-linear"):  # fmt: skip
+    with pytest.raises(
+        ModelError,
+        match=r"no LoRA target modules are known for novel \(known: albert, bert, .*"
+        r"name them in adaptation.target_modules, or set it to all-linear",
+    ):
         with_adapter(loaded)
 
 
@@ -134,7 +149,7 @@ def test_the_map_covers_the_families_that_are_promised() -> None:
     assert set(FAMILIES) <= set(TARGET_MODULES)
 
 
-# Freezing -----------------------------------------------------------------------------------------------------------
+# Freezing -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family != "albert"])
@@ -168,7 +183,9 @@ def test_without_frozen_layers_all_but_the_embeddings_train(family: str, tiny_mo
         ("albert", 1, "freeze_layers is 1 and albert has 1 separate layer"),
     ],
 )
-def test_more_layers_than_can_be_frozen_are_refused(family: str, layers: int, message: str, tiny_model: Any) -> None:
+def test_more_layers_than_can_be_frozen_are_refused(
+    family: str, layers: int, message: str, tiny_model: Any
+) -> None:
     model = load_classifier(str(tiny_model(family)), label_names=LABELS).model
     with pytest.raises(ModelError, match=message):
         freeze(model, layers=layers)

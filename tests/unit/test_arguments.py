@@ -1,4 +1,4 @@
-"""`training:` blocks are checked against the installed TrainingArguments, and built from one set of defaults."""
+"""`training:` blocks are checked against the installed TrainingArguments, and built from our defaults."""
 
 from __future__ import annotations
 
@@ -18,30 +18,57 @@ from nlp_transfer.training.arguments import DEFAULTS, build_arguments, native_bf
 @pytest.mark.parametrize(
     ("block", "problem"),
     [
-        ({"evaluation_strategy": "epoch"}, "evaluation_strategy: transformers has no such argument any more; use eval_strategy"),
-        ({"group_by_length": True}, "group_by_length: transformers has no such argument any more; use train_sampling_strategy"),
+        (
+            {"evaluation_strategy": "epoch"},
+            "evaluation_strategy: transformers has no such argument any more; use eval_strategy",
+        ),
+        (
+            {"group_by_length": True},
+            "group_by_length: transformers has no such argument any more; use train_sampling_strategy",
+        ),
         ({"no_cuda": True}, "no_cuda: transformers has no such argument any more; use use_cpu"),
-        ({"overwrite_output_dir": True}, "overwrite_output_dir: transformers has no such argument any more; leave it out: choose another"),
-        ({"save_safetensors": True}, "save_safetensors: transformers has no such argument any more; leave it out: weights are always"),
+        (
+            {"overwrite_output_dir": True},
+            "overwrite_output_dir: transformers has no such argument any more; leave it out: choose another",
+        ),
+        (
+            {"save_safetensors": True},
+            "save_safetensors: transformers has no such argument any more; leave it out: weights are always",
+        ),
         ({"output_dir": "x"}, "output_dir: this package sets it; set the recipe's output_dir"),
         ({"push_to_hub": True}, "push_to_hub: this package sets it; use `nlp-transfer push`"),
         ({"hub_model_id": "x"}, "hub_model_id: this package sets it; use the hub section of the recipe"),
-        ({"resume_from_checkpoint": "x"}, "resume_from_checkpoint: this package sets it; a run resumes by itself"),
+        (
+            {"resume_from_checkpoint": "x"},
+            "resume_from_checkpoint: this package sets it; a run resumes by itself",
+        ),
         ({"remove_unused_columns": True}, "remove_unused_columns: this package sets it"),
         ({"disable_tqdm": True}, "disable_tqdm: this package sets it"),
-        ({"learning_rat": 1e-4}, "learning_rat: TrainingArguments has no such argument; did you mean learning_rate?"),
+        (
+            {"learning_rat": 1e-4},
+            "learning_rat: TrainingArguments has no such argument; did you mean learning_rate?",
+        ),
         ({"epochs": 3}, "epochs: TrainingArguments has no such argument; "),
         ({"learning_rate": "fast"}, "learning_rate: input should be a valid number"),
         ({"learning_rate": "5e-5"}, "learning_rate: input should be a valid number"),
         ({"num_train_epochs": [1]}, "num_train_epochs: input should be a valid number"),
-        ({"per_device_train_batch_size": 0.5}, "per_device_train_batch_size: input should be a valid integer"),
+        (
+            {"per_device_train_batch_size": 0.5},
+            "per_device_train_batch_size: input should be a valid integer",
+        ),
         ({"bf16": "maybe"}, "bf16: input should be a valid boolean"),
-        ({"eval_strategy": "sometimes"}, "eval_strategy: 'sometimes' is none of its values; known: epoch, no, steps"),
-        ({"lr_scheduler_type": "lineal"}, "lr_scheduler_type: 'lineal' is none of its values; did you mean linear"),
+        (
+            {"eval_strategy": "sometimes"},
+            "eval_strategy: 'sometimes' is none of its values; known: epoch, no, steps",
+        ),
+        (
+            {"lr_scheduler_type": "lineal"},
+            "lr_scheduler_type: 'lineal' is none of its values; did you mean linear",
+        ),
         ({"optim": "adam"}, "optim: 'adam' is none of its values; did you mean"),
         ({3: 4}, "3: TrainingArguments has no such argument"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_argument_is_told_with_what_mends_it(block: dict[Any, Any], problem: str) -> None:
     (found,) = argument_problems(block)
     assert found.startswith(problem)
@@ -58,8 +85,19 @@ def test_all_problems_are_told_at_once() -> None:
     [
         {},
         {"learning_rate": 5e-5, "num_train_epochs": 2, "warmup_steps": 0.1, "seed": 3, "bf16": False},
-        {"eval_strategy": "steps", "eval_steps": 10, "save_strategy": "no", "lr_scheduler_type": "cosine", "optim": "adafactor"},
-        {"max_steps": 10, "gradient_accumulation_steps": 2, "label_smoothing_factor": 0.1, "metric_for_best_model": "eval_loss"},
+        {
+            "eval_strategy": "steps",
+            "eval_steps": 10,
+            "save_strategy": "no",
+            "lr_scheduler_type": "cosine",
+            "optim": "adafactor",
+        },
+        {
+            "max_steps": 10,
+            "gradient_accumulation_steps": 2,
+            "label_smoothing_factor": 0.1,
+            "metric_for_best_model": "eval_loss",
+        },
         {"report_to": "none", "eval_steps": None},
         {"report_to": ["tensorboard"]},
     ],
@@ -88,16 +126,19 @@ def build(tmp_path: Path, **block: Any) -> Any:
 
 def test_defaults_hold_where_the_block_is_silent_and_give_way_where_it_speaks(tmp_path: Path) -> None:
     arguments = build(tmp_path)
-    assert {name: getattr(arguments, name) for name in ("learning_rate", "weight_decay", "per_device_train_batch_size")} == {
-        name: DEFAULTS[name] for name in ("learning_rate", "weight_decay", "per_device_train_batch_size")
-    }
+    assert {
+        name: getattr(arguments, name)
+        for name in ("learning_rate", "weight_decay", "per_device_train_batch_size")
+    } == {name: DEFAULTS[name] for name in ("learning_rate", "weight_decay", "per_device_train_batch_size")}
     assert arguments.seed == 7
     assert arguments.output_dir == str(tmp_path / "run")
     changed = build(tmp_path, learning_rate=3e-5, seed=9)
     assert (changed.learning_rate, changed.seed, changed.weight_decay) == (3e-5, 9, DEFAULTS["weight_decay"])
 
 
-def test_bfloat16_follows_the_machine_unless_the_block_says_otherwise(tmp_path: Path, monkeypatch: Any) -> None:
+def test_bfloat16_follows_the_machine_unless_the_block_says_otherwise(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
     for native in (True, False):
         monkeypatch.setattr("nlp_transfer.training.arguments.native_bf16", lambda native=native: native)
         assert build(tmp_path).bf16 is native
@@ -110,7 +151,12 @@ def test_bfloat16_is_native_only_where_the_processor_has_its_instructions(monkey
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for capabilities, native in (({}, False), ({"avx512": True}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)):
+    for capabilities, native in (
+        ({}, False),
+        ({"avx512": True}, False),
+        ({"avx512_bf16": True}, True),
+        ({"amx_bf16": True}, True),
+    ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
         assert native_bf16() is native
 
@@ -123,6 +169,8 @@ def test_bfloat16_is_native_only_where_the_processor_has_its_instructions(monkey
         {"warmup_steps": -1},
     ],
 )
-def test_arguments_that_contradict_each_other_are_refused_with_the_librarys_reason(block: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="^training: .+"):
+def test_arguments_that_contradict_each_other_are_refused_with_the_librarys_reason(
+    block: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"^training: .+"):
         build(tmp_path, **block)

@@ -1,4 +1,4 @@
-"""Encodings are computed once, never taken for another text, model or length, and pooled over real tokens alone."""
+"""Encodings are computed once, never taken for another text, model or length, and pooled over real tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from nlp_transfer.models.batching import length_sorted_batches
 from nlp_transfer.models.features import encode, mean_pooled
 from nlp_transfer.models.loading import base_model, load_classifier
 
-TEXTS = ["the film is good", "what an ugly phone", "good", "this battery was so broken that i told all of them"]
+TEXTS = [
+    "the film is good",
+    "what an ugly phone",
+    "good",
+    "this battery was so broken that i told all of them",
+]
 
 
 class CountingEncoder:
@@ -33,7 +38,9 @@ class CountingEncoder:
         self.rows += len(inputs["input_ids"])
 
     def encode(self, texts: list[str], cache: Path, **settings: Any) -> np.ndarray:
-        return encode(self.model, self.tokenizer, texts, **{"max_length_tokens": 40, "cache": cache, **settings})
+        return encode(
+            self.model, self.tokenizer, texts, **{"max_length_tokens": 40, "cache": cache, **settings}
+        )
 
 
 @pytest.fixture
@@ -41,7 +48,9 @@ def encoder(tiny_model: Any) -> CountingEncoder:
     return CountingEncoder(tiny_model("bert"))
 
 
-def test_what_was_encoded_before_is_not_encoded_again(encoder: CountingEncoder, tmp_path: Path, tiny_model: Any) -> None:
+def test_what_was_encoded_before_is_not_encoded_again(
+    encoder: CountingEncoder, tmp_path: Path, tiny_model: Any
+) -> None:
     first = encoder.encode(TEXTS, tmp_path)
     assert encoder.rows == 4
     assert np.array_equal(encoder.encode(TEXTS[::-1], tmp_path), first[::-1])
@@ -110,9 +119,15 @@ def test_earlier_calls_of_the_tokenizer_change_nothing(encoder: CountingEncoder,
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda whole: whole[: len(whole) // 2], lambda whole: whole[:10], lambda _: b"", lambda _: b"not an archive", lambda whole: whole[:-400] + bytes(400)],
+    [
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole[:10],
+        lambda _: b"",
+        lambda _: b"not an archive",
+        lambda whole: whole[:-400] + bytes(400),
+    ],
     ids=["half", "the beginning", "empty", "text", "a torn end"],
-)  # fmt: skip
+)
 def test_a_damaged_cache_heals(damage: Any, encoder: CountingEncoder, tmp_path: Path, caplog: Any) -> None:
     first = encoder.encode(TEXTS, tmp_path)
     (file,) = tmp_path.iterdir()
@@ -126,7 +141,9 @@ def test_a_damaged_cache_heals(damage: Any, encoder: CountingEncoder, tmp_path: 
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_cache_that_cannot_be_written_is_told_and_survived(encoder: CountingEncoder, tmp_path: Path, caplog: Any) -> None:
+def test_a_cache_that_cannot_be_written_is_told_and_survived(
+    encoder: CountingEncoder, tmp_path: Path, caplog: Any
+) -> None:
     (tmp_path / "file").write_text("")
     with caplog.at_level(logging.WARNING, logger="nlp_transfer"):
         vectors = encoder.encode(TEXTS, tmp_path / "file" / "cache")
@@ -148,18 +165,23 @@ def test_vectors_are_the_mean_over_a_texts_own_tokens(family: str, tiny_model: A
 
 def test_encoding_leaves_the_encoder_in_its_mode_and_uses_no_dropout(encoder: CountingEncoder) -> None:
     encoder.model.train()
-    twice = [mean_pooled(encoder.model, encoder.tokenizer, TEXTS, max_length_tokens=40, label="encode") for _ in range(2)]
+    twice = [
+        mean_pooled(encoder.model, encoder.tokenizer, TEXTS, max_length_tokens=40, label="encode")
+        for _ in range(2)
+    ]
     assert encoder.model.training
     assert np.array_equal(twice[0], twice[1])
 
 
-# Batches ------------------------------------------------------------------------------------------------------------
+# Batches ------------------------------------------------------------------------------------------
 
 
 def test_batches_hold_each_row_once_within_the_token_limit(encoder: CountingEncoder) -> None:
     texts = [" ".join(["good"] * (1 + row % 30)) for row in range(200)]
     sizes, rows_seen = [], []
-    for rows, inputs in length_sorted_batches(encoder.tokenizer, texts, max_length_tokens=20, batch_tokens=100):
+    for rows, inputs in length_sorted_batches(
+        encoder.tokenizer, texts, max_length_tokens=20, batch_tokens=100
+    ):
         assert inputs["input_ids"].shape == inputs["attention_mask"].shape
         sizes.append(inputs["input_ids"].numel())
         rows_seen += rows

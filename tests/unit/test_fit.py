@@ -1,8 +1,9 @@
-"""Training: it learns, it resumes exactly, it keeps the best step, and what it leaves is a plain float32 model."""
+"""Training: it learns, resumes exactly, keeps the best step, and leaves a plain float32 model."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,45 @@ from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier
 from nlp_transfer.training import callbacks
 from nlp_transfer.training.fit import FitResult, fit, parameter_counts
+from nlp_transfer.training.selection import selection_score
 
 # Large steps: the models are tiny and start at random.
-QUICK = {"learning_rate": 1e-2, "num_train_epochs": 3, "per_device_train_batch_size": 16, "logging_steps": 1, "bf16": False}
+QUICK = {
+    "learning_rate": 1e-2,
+    "num_train_epochs": 3,
+    "per_device_train_batch_size": 16,
+    "logging_steps": 1,
+    "bf16": False,
+}
 
 
 TRAIN, DEV, TEST = rows("movies", 64), rows("movies", 24, seed=1), rows("movies", 60, seed=2)
 
 
 def train(
-    loaded: LoadedClassifier, folder: Path, *, on: Rows = TRAIN, dev: Rows = DEV, seed: int = 0, history: Path | None = None,
-    evaluations: int = 1, **arguments: Any,
-) -> FitResult:  # fmt: skip
+    loaded: LoadedClassifier,
+    folder: Path,
+    *,
+    on: Rows = TRAIN,
+    dev: Rows = DEV,
+    seed: int = 0,
+    history: Path | None = None,
+    evaluations: int = 1,
+    **arguments: Any,
+) -> FitResult:
     return fit(
-        loaded.model, loaded.tokenizer, on, dev, label="test", arguments={**QUICK, **arguments}, folder=folder,
-        history=history, seed=seed, max_length_tokens=40, evaluations=evaluations,
-    )  # fmt: skip
+        loaded.model,
+        loaded.tokenizer,
+        on,
+        dev,
+        label="test",
+        arguments={**QUICK, **arguments},
+        folder=folder,
+        history=history,
+        seed=seed,
+        max_length_tokens=40,
+        evaluations=evaluations,
+    )
 
 
 @pytest.fixture
@@ -64,7 +88,7 @@ def lines_of(history: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in history.read_text().splitlines()]
 
 
-# Learning -----------------------------------------------------------------------------------------------------------
+# Learning -----------------------------------------------------------------------------------------
 
 
 def test_a_tiny_model_learns_what_can_be_learnt(load: Any, tmp_path: Path) -> None:
@@ -106,10 +130,18 @@ def test_accumulated_batches_train_as_one_large_batch_does(load: Any, tmp_path: 
     models = [load(**still), load(**still)]
     results = [
         train(models[0], tmp_path / "whole", learning_rate=1e-3, per_device_train_batch_size=16),
-        train(models[1], tmp_path / "parts", learning_rate=1e-3, per_device_train_batch_size=4, gradient_accumulation_steps=4),
+        train(
+            models[1],
+            tmp_path / "parts",
+            learning_rate=1e-3,
+            per_device_train_batch_size=4,
+            gradient_accumulation_steps=4,
+        ),
     ]
     losses = [[record["loss"] for record in result.history if "loss" in record] for result in results]
-    norms = [[record["grad_norm"] for record in result.history if "grad_norm" in record] for result in results]
+    norms = [
+        [record["grad_norm"] for record in result.history if "grad_norm" in record] for result in results
+    ]
     assert len(losses[0]) == 12
     assert np.allclose(losses[0], losses[1], atol=1e-4)
     assert np.allclose(norms[0], norms[1], rtol=1e-2)
@@ -119,35 +151,83 @@ def test_accumulated_batches_train_as_one_large_batch_does(load: Any, tmp_path: 
 @pytest.mark.parametrize("learning_rate", [1e30, float("inf")])
 def test_a_loss_that_is_no_number_ends_the_run(learning_rate: float, load: Any, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"^test: the loss is nan at step \d+; lower training.learning_rate$"):
-        train(load(), tmp_path / "run", history=tmp_path / "history.jsonl", learning_rate=learning_rate, warmup_steps=0, max_grad_norm=0)
+        train(
+            load(),
+            tmp_path / "run",
+            history=tmp_path / "history.jsonl",
+            learning_rate=learning_rate,
+            warmup_steps=0,
+            max_grad_norm=0,
+        )
     assert "NaN" not in (tmp_path / "history.jsonl").read_text()
 
 
 def test_it_does_so_too_where_the_run_is_shorter_than_a_logging_step(load: Any, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="the loss is nan"):
-        train(load(), tmp_path, dev=EMPTY, learning_rate=1e30, warmup_steps=0, max_grad_norm=0, logging_steps=500)
+        train(
+            load(),
+            tmp_path,
+            dev=EMPTY,
+            learning_rate=1e30,
+            warmup_steps=0,
+            max_grad_norm=0,
+            logging_steps=500,
+        )
 
 
-# Selecting ----------------------------------------------------------------------------------------------------------
+# Selecting ----------------------------------------------------------------------------------------
+
+
+def last_not_clearly_worse(scored: dict[int, dict[str, float]]) -> int:
+    """Choose by the rule that selection.py states, computed here on its own."""
+    kept, best = 0, 0.0
+    for step, record in scored.items():
+        accuracy = record["eval_accuracy"]
+        if accuracy >= best - math.sqrt(best * (1 - best) / len(DEV)):
+            kept = step
+        best = max(best, accuracy)
+    return kept
 
 
 @pytest.mark.parametrize(
-    ("chosen", "metric", "best"), [({}, "eval_accuracy", max), ({"metric_for_best_model": "eval_loss"}, "eval_loss", min)]
+    ("metric", "chosen"),
+    [
+        (None, last_not_clearly_worse),
+        ("eval_accuracy", lambda scored: max(scored, key=lambda step: scored[step]["eval_accuracy"])),
+        ("eval_loss", lambda scored: min(scored, key=lambda step: scored[step]["eval_loss"])),
+    ],
+    ids=["default", "accuracy", "loss"],
 )
-def test_the_best_step_on_the_dev_rows_is_kept(
-    chosen: dict[str, Any], metric: str, best: Any, load: Any, tmp_path: Path
+def test_the_chosen_step_on_the_dev_rows_is_kept(
+    metric: str | None, chosen: Any, load: Any, tmp_path: Path
 ) -> None:
     """The training labels are the wrong way round, so that the dev scores get worse."""
     wrong = Rows(TRAIN.ids, TRAIN.texts, 1 - TRAIN.labels)
     loaded = load()
-    result = train(loaded, tmp_path / "run", on=wrong, num_train_epochs=6, **chosen)
-    scored = {record["step"]: record for record in result.history if metric in record}
+    arguments = {} if metric is None else {"metric_for_best_model": metric}
+    result = train(loaded, tmp_path / "run", on=wrong, num_train_epochs=6, **arguments)
+    scored = {record["step"]: record for record in result.history if "eval_accuracy" in record}
     assert list(scored) == [4, 8, 12, 16, 20, 24]
-    assert result.best_step == best(scored, key=lambda step: scored[step][metric]) < result.steps == 24
+    assert result.best_step == chosen(scored) < result.steps == 24
     scores = torch.tensor(logits(loaded, DEV.texts))
     loss = float(torch.nn.functional.cross_entropy(scores, torch.tensor(DEV.labels)))
     assert loss == pytest.approx(scored[result.best_step]["eval_loss"], abs=1e-4)
     assert accuracy(loaded, DEV) == pytest.approx(scored[result.best_step]["eval_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "scores"),
+    [
+        ([0.8, 0.9, 0.7], [1, 2, 0]),
+        # One standard error below 0.8 on 50 rows is 0.743.
+        ([0.8, 0.75, 0.74, 0.76], [1, 2, 0, 4]),
+        # Where all rows are right there is no error to allow for but a hundredth over the root of the rows.
+        ([1.0, 0.98, 1.0], [1, 0, 3]),
+    ],
+)
+def test_a_later_step_wins_unless_it_is_clearly_worse(accuracies: list[float], scores: list[int]) -> None:
+    found = [selection_score(each, accuracies[:place], rows=50) for place, each in enumerate(accuracies)]
+    assert found == scores
 
 
 def test_dev_rows_are_scored_as_often_as_asked_for(load: Any, tmp_path: Path) -> None:
@@ -155,9 +235,16 @@ def test_dev_rows_are_scored_as_often_as_asked_for(load: Any, tmp_path: Path) ->
     assert [record["step"] for record in result.history if "eval_loss" in record] == [2, 4, 6, 8]
 
 
-def test_without_dev_rows_the_last_step_is_kept_and_nothing_is_checkpointed(load: Any, tmp_path: Path) -> None:
+def test_without_dev_rows_the_last_step_is_kept_and_nothing_is_checkpointed(
+    load: Any, tmp_path: Path
+) -> None:
     result = train(
-        load(), tmp_path / "run", dev=EMPTY, eval_strategy="epoch", load_best_model_at_end=True, metric_for_best_model="eval_accuracy"
+        load(),
+        tmp_path / "run",
+        dev=EMPTY,
+        eval_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_accuracy",
     )
     assert result.best_step == result.steps == 12
     assert result.selection_seconds == 0
@@ -169,14 +256,16 @@ def test_a_recipe_that_says_when_to_save_is_left_to_it(load: Any, tmp_path: Path
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-5", "checkpoint-8"]
 
 
-# Resuming -----------------------------------------------------------------------------------------------------------
+# Resuming -----------------------------------------------------------------------------------------
 
 
 class Killed(BaseException):
     """As a signal would end the run: no `except Exception` holds it up."""
 
 
-def interrupted(loaded: LoadedClassifier, folder: Path, *, at: int, monkeypatch: Any, **settings: Any) -> None:
+def interrupted(
+    loaded: LoadedClassifier, folder: Path, *, at: int, monkeypatch: Any, **settings: Any
+) -> None:
     """Train until a step, and be killed there."""
     whole = callbacks.ProgressBar.on_step_end
 
@@ -226,9 +315,19 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(
 
     lines = [lines_of(history) for history in histories]
     assert lines[1][0] == json.loads(other)
-    timeless = [[{key: record.get(key) for key in ("step", "loss", "eval_loss", "learning_rate")} for record in part] for part in (lines[0], lines[1][1:])]
+    timeless = [
+        [{key: record.get(key) for key in ("step", "loss", "eval_loss", "learning_rate")} for record in part]
+        for part in (lines[0], lines[1][1:])
+    ]
     assert timeless[0] == timeless[1]
-    assert max(Counter((record["step"], "eval_loss" in record, "train_runtime" in record) for record in lines[1]).values()) == 1
+    assert (
+        max(
+            Counter(
+                (record["step"], "eval_loss" in record, "train_runtime" in record) for record in lines[1]
+            ).values()
+        )
+        == 1
+    )
 
 
 def test_a_run_killed_after_its_last_step_is_not_trained_again(load: Any, tmp_path: Path) -> None:
@@ -250,16 +349,20 @@ def test_the_history_keeps_a_line_for_each_seed(load: Any, tmp_path: Path) -> No
     assert kept == {("test", 0): 12 + 3 + 1, ("test", 1): 12 + 3 + 1}
 
 
-# What is left -------------------------------------------------------------------------------------------------------
+# What is left -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_the_trained_model_computes_in_float32_as_it_is_reloaded(bf16: bool, load: Any, tmp_path: Path) -> None:
+def test_the_trained_model_computes_in_float32_as_it_is_reloaded(
+    bf16: bool, load: Any, tmp_path: Path
+) -> None:
     loaded = load()
     train(loaded, tmp_path / "run", bf16=bf16)
     assert {weights.dtype for weights in loaded.model.parameters()} == {torch.float32}
     loaded.model.save_pretrained(tmp_path / "model")
-    again = LoadedClassifier(AutoModelForSequenceClassification.from_pretrained(tmp_path / "model"), loaded.tokenizer, [])
+    again = LoadedClassifier(
+        AutoModelForSequenceClassification.from_pretrained(tmp_path / "model"), loaded.tokenizer, []
+    )
     assert np.abs(logits(again) - logits(loaded)).max() < 1e-5
     batch = loaded.tokenizer(TEST.texts[:2], padding=True, return_tensors="pt")
     assert loaded.model(**batch).logits.dtype == torch.float32

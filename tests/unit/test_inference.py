@@ -1,4 +1,4 @@
-"""Prediction: the same labels as `transformers` gives, in the input's order, beside the input's other columns."""
+"""Prediction: the labels that `transformers` gives, in the input's order, beside its other columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ from nlp_transfer.models.adapters import add_adapter, merge, save_adapter
 from nlp_transfer.models.loading import load_classifier
 from nlp_transfer.training.probing import fit_frozen_probe, save_probe
 
-TEXTS = ["good", "the battery was so broken that i told all of them", "an ugly phone", "", "the film is good and superb"]
+TEXTS = [
+    "good",
+    "the battery was so broken that i told all of them",
+    "an ugly phone",
+    "",
+    "the film is good and superb",
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +44,9 @@ def model(tiny_model: Any) -> Path:
 def probe(tiny_model: Any, tmp_path_factory: Any) -> Path:
     """A probe's folder."""
     train = rows("movies", 60)
-    fitted = fit_frozen_probe(str(tiny_model("bert")), train, train, label_names=LABELS, max_length_tokens=40, seed=0)
+    fitted = fit_frozen_probe(
+        str(tiny_model("bert")), train, train, label_names=LABELS, max_length_tokens=40, seed=0
+    )
     folder = tmp_path_factory.mktemp("probe") / "model"
     save_probe(fitted, folder)
     return Path(folder)
@@ -46,13 +54,18 @@ def probe(tiny_model: Any, tmp_path_factory: Any) -> Path:
 
 def by_hand(folder: Path, texts: list[str]) -> np.ndarray:
     """Score texts one by one with `transformers` alone."""
-    classifier, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    classifier, tokenizer = (
+        AutoModelForSequenceClassification.from_pretrained(folder),
+        AutoTokenizer.from_pretrained(folder),
+    )
     with torch.inference_mode():
-        scores = [classifier(**tokenizer(text, truncation=True, return_tensors="pt")).logits[0] for text in texts]
+        scores = [
+            classifier(**tokenizer(text, truncation=True, return_tensors="pt")).logits[0] for text in texts
+        ]
     return torch.stack(scores).softmax(-1).numpy()
 
 
-# load_adapted -------------------------------------------------------------------------------------------------------
+# load_adapted -------------------------------------------------------------------------------------
 
 
 def test_predictions_come_in_the_texts_order_with_transformers_scores(model: Path) -> None:
@@ -103,7 +116,9 @@ def test_a_probe_is_opened_too_and_predicts_as_it_was_fitted(probe: Path, tiny_m
     assert isinstance(classifier, ProbeClassifier)
     assert classifier.label_names == LABELS
     train, test = rows("movies", 60), rows("movies", 40, seed=3)
-    fitted = fit_frozen_probe(str(tiny_model("bert")), train, train, label_names=LABELS, max_length_tokens=40, seed=0)
+    fitted = fit_frozen_probe(
+        str(tiny_model("bert")), train, train, label_names=LABELS, max_length_tokens=40, seed=0
+    )
     assert np.allclose(classifier.logits(test.texts), fitted.logits(test.texts), atol=1e-5)
     predicted = [LABELS.index(each["label"]) for each in classifier.predict(test.texts)]
     assert np.mean(predicted == test.labels) > 0.9
@@ -135,8 +150,13 @@ def test_a_text_longer_than_the_model_reads_is_cut(tiny_model: Any) -> None:
         assert np.allclose(classifier.logits([long]), classifier.logits([long + " ugly phone"]))
 
 
-@pytest.mark.parametrize(("family", "limit"), [("bert", 80), ("roberta", 78), ("mpnet", 78), ("modernbert", 80), ("deberta-v2", 512)])
-def test_a_tokenizer_without_a_limit_leaves_it_to_the_model(family: str, limit: int, tiny_model: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("family", "limit"),
+    [("bert", 80), ("roberta", 78), ("mpnet", 78), ("modernbert", 80), ("deberta-v2", 512)],
+)
+def test_a_tokenizer_without_a_limit_leaves_it_to_the_model(
+    family: str, limit: int, tiny_model: Any, tmp_path: Path
+) -> None:
     shutil.copytree(tiny_model(family, labels=LABELS), tmp_path / "model")
     path = tmp_path / "model" / "tokenizer_config.json"
     settings = json.loads(path.read_text())
@@ -148,33 +168,51 @@ def test_a_tokenizer_without_a_limit_leaves_it_to_the_model(family: str, limit: 
 
 
 def test_an_encoder_without_a_head_is_no_classifier(tiny_model: Any) -> None:
-    with pytest.raises(ModelError, match=r"is not an adapted classifier: it has no weights for classifier.bias, classifier.weight"):
+    with pytest.raises(
+        ModelError,
+        match=r"is not an adapted classifier: it has no weights for classifier.bias, classifier.weight",
+    ):
         load_adapted(tiny_model("bert"))
 
 
 def test_a_damaged_probe_is_refused(probe: Path, tmp_path: Path) -> None:
     damages = {
-        "probe.json": b"{", "probe.safetensors": b"\0" * 9, "model.safetensors": b"\0" * 9, "config.json": b"{",
+        "probe.json": b"{",
+        "probe.safetensors": b"\0" * 9,
+        "model.safetensors": b"\0" * 9,
+        "config.json": b"{",
         "tokenizer.json": b"{",
-    }  # fmt: skip
+    }
     for name, content in damages.items():
         folder = Path(shutil.copytree(probe, tmp_path / name / "model"))
         (folder / name).write_bytes(content)
-        with pytest.raises(ModelError, match=f"{folder} holds no whole probe|the model {folder} cannot be loaded"):
+        with pytest.raises(
+            ModelError, match=f"{folder} holds no whole probe|the model {folder} cannot be loaded"
+        ):
             load_adapted(folder)
 
 
 def test_transformers_finds_no_classifier_in_a_probe_and_its_readme_says_so(probe: Path) -> None:
     _, info = AutoModelForSequenceClassification.from_pretrained(probe, output_loading_info=True)
     assert {"classifier.weight", "classifier.bias"} <= set(info["missing_keys"])
-    assert "Only `nlp_transfer.load_adapted(folder)` opens it as a classifier" in (probe / "README.md").read_text()
+    assert (
+        "Only `nlp_transfer.load_adapted(folder)` opens it as a classifier"
+        in (probe / "README.md").read_text()
+    )
 
 
-# Documents ----------------------------------------------------------------------------------------------------------
+# Documents ----------------------------------------------------------------------------------------
 
 
 def predict(model: Path, **given: Any) -> None:
-    settings: dict[str, Any] = {"texts": None, "source": None, "output": None, "text_column": None, "revision": None, "as_json": False}
+    settings: dict[str, Any] = {
+        "texts": None,
+        "source": None,
+        "output": None,
+        "text_column": None,
+        "revision": None,
+        "as_json": False,
+    }
     predict_documents(str(model), **{**settings, **given})
 
 
@@ -183,16 +221,30 @@ def labels_of(model: Path, texts: list[str]) -> list[str]:
 
 
 def test_a_csv_keeps_its_columns_and_order(model: Path, tmp_path: Path) -> None:
-    source = write_csv(tmp_path / "in.csv", ("id", "text", "note"), [(row, text, 'a "note", really\n') for row, text in enumerate(TEXTS)])
+    source = write_csv(
+        tmp_path / "in.csv",
+        ("id", "text", "note"),
+        [(row, text, 'a "note", really\n') for row, text in enumerate(TEXTS)],
+    )
     predict(model, source=source, output=tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
-    assert list(found[0]) == ["id", "text", "note", "label", "score", "probability_negative", "probability_positive"]
+    assert list(found[0]) == [
+        "id",
+        "text",
+        "note",
+        "label",
+        "score",
+        "probability_negative",
+        "probability_positive",
+    ]
     assert [row["id"] for row in found] == ["0", "1", "2", "3", "4"]
     assert [row["text"] for row in found] == TEXTS
     assert {row["note"] for row in found} == {'a "note", really\n'}
     assert [row["label"] for row in found] == labels_of(model, TEXTS)
-    assert float(found[0]["probability_negative"]) + float(found[0]["probability_positive"]) == pytest.approx(1, abs=2e-6)
+    assert float(found[0]["probability_negative"]) + float(found[0]["probability_positive"]) == pytest.approx(
+        1, abs=2e-6
+    )
 
 
 def test_a_tsv_is_read_and_written_without_quoting(model: Path, tmp_path: Path) -> None:
@@ -218,7 +270,9 @@ def test_a_parquet_file_is_answered_with_jsonl(model: Path, tmp_path: Path, caps
     import pyarrow
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(pyarrow.table({"text": ["good", "ugly"], "id": [7, 8]}), tmp_path / "in.parquet")
+    pyarrow.parquet.write_table(
+        pyarrow.table({"text": ["good", "ugly"], "id": [7, 8]}), tmp_path / "in.parquet"
+    )
     predict(model, source=tmp_path / "in.parquet")
     assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == [7, 8]
 
@@ -237,7 +291,10 @@ def test_names_that_are_taken_are_left_to_the_input(model: Path, tmp_path: Path)
 def test_texts_from_arguments_are_listed(model: Path, capsys: Any) -> None:
     predict(model, texts=["good", "ugly phone"])
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert [[line[0], line[2]] for line in lines] == [[label, text] for label, text in zip(labels_of(model, ["good", "ugly phone"]), ["good", "ugly phone"], strict=True)]
+    assert [[line[0], line[2]] for line in lines] == [
+        [label, text]
+        for label, text in zip(labels_of(model, ["good", "ugly phone"]), ["good", "ugly phone"], strict=True)
+    ]
 
 
 def test_texts_from_arguments_are_written_as_json_where_asked_for(model: Path, capsys: Any) -> None:
@@ -272,29 +329,71 @@ def test_the_result_may_replace_the_input(model: Path, tmp_path: Path) -> None:
 
 BAD_INPUTS: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
     "no such file": ({}, {"source": "in.csv"}, "no file at .*in.csv"),
-    "an empty file": ({"in.csv": b""}, {"source": "in.csv"}, "in.csv is empty: a header line with column names was expected"),
+    "an empty file": (
+        {"in.csv": b""},
+        {"source": "in.csv"},
+        "in.csv is empty: a header line with column names was expected",
+    ),
     "a header alone": ({"in.csv": b"text\n"}, {"source": "in.csv"}, "there is no text to label"),
     "an empty jsonl": ({"in.jsonl": b"\n"}, {"source": "in.jsonl"}, "there is no text to label"),
-    "no text column": ({"in.csv": b"a,b\n1,2\n"}, {"source": "in.csv"}, "set --text-column to one of the input's columns: a, b"),
-    "a misspelt column": ({"in.csv": b"a,review\n1,2\n"}, {"source": "in.csv", "text_column": "revew"}, "has no column 'revew'; did you mean review"),
-    "no text in a row": ({"in.jsonl": b'{"text": "a"}\n{"text": 3}\n'}, {"source": "in.jsonl"}, "row 2 of the input: column 'text' holds int, expected a text"),
-    "a missing text": ({"in.jsonl": b'{"text": "a"}\n{"id": 3}\n'}, {"source": "in.jsonl"}, "row 2 of the input: column 'text' holds NoneType"),
+    "no text column": (
+        {"in.csv": b"a,b\n1,2\n"},
+        {"source": "in.csv"},
+        "set --text-column to one of the input's columns: a, b",
+    ),
+    "a misspelt column": (
+        {"in.csv": b"a,review\n1,2\n"},
+        {"source": "in.csv", "text_column": "revew"},
+        "has no column 'revew'; did you mean review",
+    ),
+    "no text in a row": (
+        {"in.jsonl": b'{"text": "a"}\n{"text": 3}\n'},
+        {"source": "in.jsonl"},
+        "row 2 of the input: column 'text' holds int, expected a text",
+    ),
+    "a missing text": (
+        {"in.jsonl": b'{"text": "a"}\n{"id": 3}\n'},
+        {"source": "in.jsonl"},
+        "row 2 of the input: column 'text' holds NoneType",
+    ),
     "a binary file": ({"in.csv": b"\x00\x01\x02"}, {"source": "in.csv"}, "binary file"),
-    "another encoding": ({"in.csv": "text\ncafé\n".encode("latin-1")}, {"source": "in.csv"}, "is not utf-8 text"),
+    "another encoding": (
+        {"in.csv": "text\ncafé\n".encode("latin-1")},
+        {"source": "in.csv"},
+        "is not utf-8 text",
+    ),
     "an unknown format": ({"in.doc": b"text"}, {"source": "in.doc"}, "the format is not known by its name"),
-    "an unwritable format": ({"in.csv": b"text\na\n"}, {"source": "in.csv", "output": "out.parquet"}, "predictions are written as csv, tsv, jsonl"),
-    "a folder to write": ({"in.csv": b"text\na\n"}, {"source": "in.csv", "output": "."}, "is a folder; name a file"),
-    "no folder to write in": ({"in.csv": b"text\na\n"}, {"source": "in.csv", "output": "away/out.csv"}, "away/out.csv cannot be written"),
-    "texts and a file": ({"in.csv": b"text\na\n"}, {"source": "in.csv", "texts": ["a"]}, "give texts or --input, not both"),
+    "an unwritable format": (
+        {"in.csv": b"text\na\n"},
+        {"source": "in.csv", "output": "out.parquet"},
+        "predictions are written as csv, tsv, jsonl",
+    ),
+    "a folder to write": (
+        {"in.csv": b"text\na\n"},
+        {"source": "in.csv", "output": "."},
+        "is a folder; name a file",
+    ),
+    "no folder to write in": (
+        {"in.csv": b"text\na\n"},
+        {"source": "in.csv", "output": "away/out.csv"},
+        "away/out.csv cannot be written",
+    ),
+    "texts and a file": (
+        {"in.csv": b"text\na\n"},
+        {"source": "in.csv", "texts": ["a"]},
+        "give texts or --input, not both",
+    ),
     "ragged rows as csv": (
-        {"in.jsonl": b'{"text": "a"}\n{"text": "b", "id": 3}\n'}, {"source": "in.jsonl", "output": "out.csv"},
+        {"in.jsonl": b'{"text": "a"}\n{"text": "b", "id": 3}\n'},
+        {"source": "in.jsonl", "output": "out.csv"},
         r"row 2 of the input has other columns than the first \(id\); write it as jsonl",
     ),
     "a tab in a tsv": (
-        {"in.jsonl": b'{"text": "a\\tb"}\n'}, {"source": "in.jsonl", "output": "out.tsv"},
+        {"in.jsonl": b'{"text": "a\\tb"}\n'},
+        {"source": "in.jsonl", "output": "out.tsv"},
         "row 1 of the input holds a tab or a line break; write it as csv or jsonl",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("files", "given", "message"), BAD_INPUTS.values(), ids=list(BAD_INPUTS))
@@ -323,11 +422,15 @@ def test_stdin_that_is_no_text_is_refused(model: Path, monkeypatch: Any) -> None
 def test_a_terminal_is_not_waited_for(model: Path, monkeypatch: Any) -> None:
     stdin(monkeypatch, b"")
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    with pytest.raises(ConfigError, match="nothing to label: give texts, --input FILE, or pipe one text a line"):
+    with pytest.raises(
+        ConfigError, match="nothing to label: give texts, --input FILE, or pipe one text a line"
+    ):
         predict(model)
 
 
-def test_an_existing_result_stays_where_a_later_row_fails(model: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_an_existing_result_stays_where_a_later_row_fails(
+    model: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(documents, "CHUNK_ROWS", 2)
     (tmp_path / "in.jsonl").write_text('{"text": "a"}\n' * 5 + '{"text": null}\n')
     (tmp_path / "out.jsonl").write_text("before")

@@ -35,7 +35,7 @@ def head_of(folder: Path, labels: list[str]) -> torch.Tensor:
     return load_classifier(str(folder), label_names=labels).model.classifier.weight.detach()
 
 
-# Whose head is reused -----------------------------------------------------------------------------------------------
+# Whose head is reused -----------------------------------------------------------------------------
 
 
 def test_a_head_with_the_wanted_labels_in_their_order_is_kept(tiny_model: Any) -> None:
@@ -48,7 +48,12 @@ def test_a_head_with_the_wanted_labels_in_their_order_is_kept(tiny_model: Any) -
 
 @pytest.mark.parametrize(
     "wanted",
-    [["positive", "neutral", "negative"], ["bad", "so-so", "good"], ["negative", "positive"], [*LABELS, "mixed"]],
+    [
+        ["positive", "neutral", "negative"],
+        ["bad", "so-so", "good"],
+        ["negative", "positive"],
+        [*LABELS, "mixed"],
+    ],
     ids=["another order", "other names", "fewer", "more"],
 )
 def test_a_head_for_other_labels_starts_anew(wanted: list[str], tiny_model: Any) -> None:
@@ -70,7 +75,11 @@ def test_the_same_number_of_labels_in_another_order_is_no_reuse(family: str, tin
     kept = load_classifier(folder, label_names=LABELS).model
     loaded = load_classifier(folder, label_names=LABELS[::-1])
     drawn = [name for name in head_parameters(kept) if kept.state_dict()[name].dim() == 2]
-    moved = {name for name, weights in kept.state_dict().items() if not torch.equal(weights, loaded.model.state_dict()[name])}
+    moved = {
+        name
+        for name, weights in kept.state_dict().items()
+        if not torch.equal(weights, loaded.model.state_dict()[name])
+    }
     assert set(drawn) == moved
     assert sorted(loaded.fresh) == sorted(head_parameters(kept))
 
@@ -95,7 +104,9 @@ def test_from_scratch_every_weight_is_fresh(tiny_model: Any) -> None:
     folder = str(tiny_model("bert"))
     loaded = load_classifier(folder, label_names=LABELS, pretrained=False)
     pretrained = load_classifier(folder, label_names=LABELS).model.state_dict()
-    drawn = [name for name, weights in loaded.model.named_parameters() if weights.dim() == 2 and "type" not in name]
+    drawn = [
+        name for name, weights in loaded.model.named_parameters() if weights.dim() == 2 and "type" not in name
+    ]
     assert set(loaded.fresh) == set(dict(loaded.model.named_parameters()))
     assert drawn
     assert not [name for name in drawn if torch.equal(loaded.model.state_dict()[name], pretrained[name])]
@@ -108,7 +119,7 @@ def test_a_bfloat16_checkpoint_is_loaded_as_float32(tiny_model: Any, tmp_path: P
     assert load_classifier(str(tmp_path), label_names=LABELS).model.dtype == torch.float32
 
 
-# What a model says of itself ----------------------------------------------------------------------------------------
+# What a model says of itself ----------------------------------------------------------------------
 
 
 def test_labels_are_told_in_the_order_of_the_head(tiny_model: Any) -> None:
@@ -138,7 +149,7 @@ def test_a_package_holds_a_model_as_a_folder_does(tiny_model: Any, tmp_path: Pat
     assert model_labels("package://a_package_with_a_model/model") == LABELS
 
 
-# What cannot be loaded ----------------------------------------------------------------------------------------------
+# What cannot be loaded ----------------------------------------------------------------------------
 
 
 def refused(path: object) -> str:
@@ -180,7 +191,10 @@ def test_damaged_weights_are_refused(kept_bytes: int, model_copy: Path) -> None:
         load_classifier(str(model_copy), label_names=LABELS)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"model_type": "no-such-type"}', '{"model_type": "bert", "hidden_size": "x"}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[1]", '{"model_type": "no-such-type"}', '{"model_type": "bert", "hidden_size": "x"}'],
+)
 def test_a_damaged_config_is_refused(content: str, model_copy: Path) -> None:
     (model_copy / "config.json").write_text(content)
     with pytest.raises(ModelError, match=f"^the model {model_copy} cannot be loaded"):
@@ -222,7 +236,10 @@ def test_a_model_of_another_kind_is_refused(tiny_model: Any) -> None:
 
 def test_the_code_of_a_model_is_not_run(model_copy: Path, tmp_path: Path) -> None:
     settings = json.loads((model_copy / "config.json").read_text())
-    settings |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config", "AutoModelForSequenceClassification": "mine.Model"}}
+    settings |= {
+        "model_type": "mine",
+        "auto_map": {"AutoConfig": "mine.Config", "AutoModelForSequenceClassification": "mine.Model"},
+    }
     (model_copy / "config.json").write_text(json.dumps(settings))
     (model_copy / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     with pytest.raises(ModelError, match="cannot be loaded"):
@@ -246,5 +263,7 @@ def test_a_hub_id_without_the_network_is_refused(monkeypatch: Any) -> None:
 def test_a_package_that_is_not_installed_is_named() -> None:
     from nlp_transfer.errors import TransferError
 
-    with pytest.raises(TransferError, match="needs the Python package that holds the module 'no_such_package'"):
+    with pytest.raises(
+        TransferError, match="needs the Python package that holds the module 'no_such_package'"
+    ):
         load_tokenizer("package://no_such_package/model")

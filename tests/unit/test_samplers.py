@@ -1,4 +1,4 @@
-"""The order of training rows: complete, seeded, grouped by length, and the same for any number of processes."""
+"""The order of training rows: complete, seeded, grouped by length, the same for any number of processes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,12 @@ def test_the_order_follows_from_seed_and_epoch_alone() -> None:
 
 def test_a_batch_holds_other_rows_in_the_next_epoch() -> None:
     batches = [
-        {frozenset(batch) for batch in length_grouped_order(LENGTHS, batch_size=10, seed=0, epoch=epoch).reshape(-1, 10).tolist()}
+        {
+            frozenset(batch)
+            for batch in length_grouped_order(LENGTHS, batch_size=10, seed=0, epoch=epoch)
+            .reshape(-1, 10)
+            .tolist()
+        }
         for epoch in (0, 1)
     ]
     assert not batches[0] & batches[1]
@@ -60,7 +65,9 @@ def test_a_batch_holds_other_rows_in_the_next_epoch() -> None:
 def test_a_batchs_rows_are_about_equally_long_and_little_is_padded() -> None:
     assert padding_share(LENGTHS, batch_size=32, grouped=True) < 0.04
     assert padding_share(LENGTHS, batch_size=32, grouped=False) > 0.4
-    batches = np.asarray(LENGTHS)[length_grouped_order(LENGTHS, batch_size=32, seed=0, epoch=0)].reshape(-1, 32)
+    batches = np.asarray(LENGTHS)[length_grouped_order(LENGTHS, batch_size=32, seed=0, epoch=0)].reshape(
+        -1, 32
+    )
     spread = batches.max(axis=1) - batches.min(axis=1)
     assert np.median(spread) <= 2
 

@@ -43,7 +43,9 @@ def tampered(monkeypatch: Any) -> None:
     monkeypatch.setattr(BertForSequenceClassification, "save_pretrained", save_other)
 
 
-def test_a_saved_model_is_the_trained_one_with_its_length_limit(loaded: LoadedClassifier, tmp_path: Path) -> None:
+def test_a_saved_model_is_the_trained_one_with_its_length_limit(
+    loaded: LoadedClassifier, tmp_path: Path
+) -> None:
     save(loaded, tmp_path / "model")
     again = load_adapted(tmp_path / "model")
     assert again.max_length_tokens == 24
@@ -55,11 +57,15 @@ def test_a_saved_model_is_the_trained_one_with_its_length_limit(loaded: LoadedCl
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_other_weights_than_the_trained_ones_are_never_saved(loaded: LoadedClassifier, tmp_path: Path, monkeypatch: Any) -> None:
+def test_other_weights_than_the_trained_ones_are_never_saved(
+    loaded: LoadedClassifier, tmp_path: Path, monkeypatch: Any
+) -> None:
     save(loaded, tmp_path / "model")
     before = (tmp_path / "model" / "model.safetensors").read_bytes()
     tampered(monkeypatch)
-    message = r"the saved model is not the trained one: its logits differ by 0.001 on 20 texts .* nothing was saved"
+    message = (
+        r"the saved model is not the trained one: its logits differ by 0.001 on 20 texts .* nothing was saved"
+    )
     with pytest.raises(RunError, match=message):
         save(loaded, tmp_path / "model")
     with pytest.raises(RunError, match=message):
@@ -80,13 +86,20 @@ def test_a_copy_is_whole_and_equal(loaded: LoadedClassifier, tmp_path: Path) -> 
     save(loaded, tmp_path / "model")
     (tmp_path / "model" / "cost.json").write_text("{}")
     for _ in range(2):  # the second time over an older copy
-        assert save_model(str(tmp_path / "model"), tmp_path / "deep" / "copy", texts=TEXTS) == tmp_path / "deep" / "copy"
+        assert (
+            save_model(str(tmp_path / "model"), tmp_path / "deep" / "copy", texts=TEXTS)
+            == tmp_path / "deep" / "copy"
+        )
         names = [{path.name for path in (tmp_path / folder).iterdir()} for folder in ("model", "deep/copy")]
         assert names[0] - names[1] == {"cost.json"}
-    assert np.array_equal(load_adapted(tmp_path / "model").logits(TEXTS), load_adapted(tmp_path / "deep/copy").logits(TEXTS))
+    assert np.array_equal(
+        load_adapted(tmp_path / "model").logits(TEXTS), load_adapted(tmp_path / "deep/copy").logits(TEXTS)
+    )
 
 
-def test_a_copy_that_scores_differently_is_never_saved(loaded: LoadedClassifier, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_copy_that_scores_differently_is_never_saved(
+    loaded: LoadedClassifier, tmp_path: Path, monkeypatch: Any
+) -> None:
     save(loaded, tmp_path / "model")
 
     def copy_with_a_slip(source: Path, target: Path, **settings: Any) -> None:
@@ -105,7 +118,9 @@ def test_a_copy_that_scores_differently_is_never_saved(loaded: LoadedClassifier,
 
 def test_a_probe_is_copied_with_its_head(tiny_model: Any, tmp_path: Path) -> None:
     train = rows("movies", 40)
-    probe = fit_frozen_probe(str(tiny_model("bert")), train, train, label_names=LABELS, max_length_tokens=40, seed=0)
+    probe = fit_frozen_probe(
+        str(tiny_model("bert")), train, train, label_names=LABELS, max_length_tokens=40, seed=0
+    )
     save_probe(probe, tmp_path / "probe")
     save_model(str(tmp_path / "probe"), tmp_path / "copy", texts=TEXTS)
     assert np.allclose(load_adapted(tmp_path / "copy").logits(TEXTS), probe.logits(TEXTS), atol=1e-5)
@@ -118,7 +133,7 @@ def test_a_folder_with_other_files_is_left_alone(loaded: LoadedClassifier, tmp_p
         shutil.rmtree(mine, ignore_errors=True)
         (mine / name).parent.mkdir(parents=True)
         (mine / name).write_text("mine")
-        with pytest.raises(ConfigError, match="holds something else .*; name a new or an empty folder"):
+        with pytest.raises(ConfigError, match=r"holds something else .*; name a new or an empty folder"):
             save_model(str(tmp_path / "model"), mine, texts=TEXTS)
         assert (mine / name).read_text() == "mine"
     with pytest.raises(ConfigError, match="is a file; name a folder to save the model in"):
@@ -126,6 +141,6 @@ def test_a_folder_with_other_files_is_left_alone(loaded: LoadedClassifier, tmp_p
 
 
 def test_what_cannot_be_loaded_is_not_copied(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="has no config.json"):
+    with pytest.raises(ModelError, match=r"has no config\.json"):
         save_model(str(tmp_path / "absent"), tmp_path / "copy", texts=TEXTS)
     assert not (tmp_path / "copy").exists()

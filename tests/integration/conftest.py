@@ -1,0 +1,59 @@
+"""What the tests of whole runs share: a recipe that takes seconds, a finished run, and who trained what."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import easy_recipe
+
+from nlp_transfer import SentimentTransfer
+from nlp_transfer.config import parse_config
+from nlp_transfer.training import adapt, fit
+
+MakeRecipe = Callable[..., SentimentTransfer]
+
+
+@pytest.fixture(scope="session")
+def make_recipe(tiny_model: Any, domains: dict[str, Path]) -> MakeRecipe:
+    """Return a function that makes a recipe from movies to products; `section__key=value` changes it."""
+
+    def make(output_dir: Path, **changes: Any) -> SentimentTransfer:
+        return SentimentTransfer(
+            parse_config(easy_recipe(output_dir, tiny_model("bert"), domains, **changes))
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished(make_recipe: MakeRecipe, tmp_path_factory: Any) -> Path:
+    """The folder of a finished run by the method `full`; no test changes it."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    make_recipe(folder).run()
+    return Path(folder)
+
+
+@pytest.fixture
+def finished_copy(finished: Path, tmp_path: Path) -> Iterator[Path]:
+    """The finished run, which a test may change here: it is put back afterwards."""
+    shutil.copytree(finished, tmp_path / "kept")
+    yield finished
+    shutil.rmtree(finished)
+    shutil.copytree(tmp_path / "kept", finished)
+
+
+@pytest.fixture
+def trained(monkeypatch: Any) -> list[str]:
+    """The labels of all trainings that a test started."""
+    labels: list[str] = []
+
+    def watched(*given: Any, label: str, **settings: Any) -> Any:
+        labels.append(label)
+        return fit.fit(*given, label=label, **settings)
+
+    monkeypatch.setattr(adapt, "fit", watched)
+    return labels
