@@ -310,7 +310,11 @@ def _training_problems(content: Mapping[str, Any], section: Sequence[str]) -> li
         return []
     from nlp_transfer.arguments import argument_problems
 
-    return [f"{'.'.join(section)}.{problem}" for problem in argument_problems(node)]
+    where = ".".join(section)
+    problems = [f"{where}.{problem}" for problem in argument_problems(node)]
+    if len(section) > 1 and "seed" in node:
+        problems.append(f"{where}.seed: one seed starts both stages; set training.seed")
+    return problems
 
 
 def _domain_problems(config: RecipeConfig) -> list[str]:

@@ -53,7 +53,15 @@ class SentimentTransfer(TransferRecipe):
 
     def data_for(self, seed: int) -> TransferData:
         """Return both domains with the training rows of one of `evaluation.seeds`."""
-        return self.data if seed == self.first_seed else self._load_data(seed)
+        if seed == self.first_seed:
+            return self.data
+        if seed not in self._data_of:
+            self._data_of[seed] = self._load_data(seed)
+        return self._data_of[seed]
+
+    @cached_property
+    def _data_of(self) -> dict[int, TransferData]:
+        return {}
 
     def _load_data(self, seed: int) -> TransferData:
         from nlp_transfer.models.loading import model_labels
@@ -109,7 +117,11 @@ class SentimentTransfer(TransferRecipe):
     @cached_property
     def _fingerprint(self) -> str:
         domains = [self.data.target, *([self.data.source] if self.data.source is not None else [])]
-        return fingerprint([[rows.fingerprint() for rows in (d.train, d.dev, d.test)] for d in domains])
+        from nlp_transfer.models.loading import model_identity
+
+        rows = [[rows.fingerprint() for rows in (d.train, d.dev, d.test)] for d in domains]
+        model = self.config.model
+        return fingerprint(rows, model_identity(model.path, revision=model.revision))
 
     def _train_source(self) -> dict[str, Any]:
         return self.maker(self.first_seed).train_source().as_dict()

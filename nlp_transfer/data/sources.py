@@ -52,7 +52,10 @@ def cache_dir() -> Path:
     """Return the folder for downloads and encodings: `NLP_TRANSFER_CACHE`, else the platform's own."""
     chosen = os.environ.get("NLP_TRANSFER_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        folder = Path(chosen).expanduser()
+        if folder.is_file():
+            raise DataError(f"NLP_TRANSFER_CACHE names the file {folder}; name a folder")
+        return folder
     from platformdirs import user_cache_path
 
     return user_cache_path("nlp-transfer", appauthor=False)

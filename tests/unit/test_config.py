@@ -347,3 +347,16 @@ def test_reading_a_recipe_imports_no_heavy_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("stage", ["source_stage", "adaptation"])
+def test_a_stage_has_no_seed_of_its_own(stage: str) -> None:
+    content = {
+        "task": "sentiment",
+        "output_dir": "runs/x",
+        "model": {"path": "m"},
+        "data": {"target": {"path": "mine.csv"}},
+        stage: {"training": {"seed": 3}},
+    }
+    with pytest.raises(ConfigError, match=f"{stage}.training.seed: .*set training.seed"):
+        parse_config(content)

@@ -138,7 +138,8 @@ def test_a_probe_of_mean_pooled_features_tells_the_sentences_apart(tiny_model: A
         for part in (train, test)
     ]
     predicted = fit_probe(features[0], train, seed=0).predict(features[1])
-    assert (predicted == test.labels).mean() > 0.8
+    # Chance is 0.5, its standard error 0.08: an untrained encoder carries the words and no more.
+    assert (predicted == test.labels).mean() > 0.7
 
 
 # How long the target is learnt ------------------------------------------------------------------

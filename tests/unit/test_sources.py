@@ -387,3 +387,10 @@ def test_the_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch: p
 def test_a_gzip_member_stays_compressed_for_its_reader(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(zip_bytes(**{"rows.csv.gz": gzip.compress(TEXT)}))
     assert gzip.decompress(open_source(f"{tmp_path}/a.zip!rows.csv.gz").read()) == TEXT
+
+
+def test_a_cache_that_is_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("NLP_TRANSFER_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="NLP_TRANSFER_CACHE names the file"):
+        cache_dir()
