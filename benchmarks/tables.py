@@ -60,6 +60,7 @@ def main() -> None:
         results = json.loads(path.read_text(encoding="utf-8"))
         lines += ["", f"## {path.stem}", "", f"{results['what']}; mean ± sample deviation (seeds).", ""]
         lines += quality(results)
+        lines += ["", f"Caveat: {results['caveat']}."] if "caveat" in results else []
     for stem, key, name in (
         ("training_speed", "seconds_ratio_to_stock", "seconds / stock Trainer's"),
         ("predict_speed", "times_faster", "times faster than"),
@@ -68,6 +69,7 @@ def main() -> None:
         if path.exists():
             results = json.loads(path.read_text(encoding="utf-8"))
             lines += ["", f"## {stem}", "", f"{results['what']}.", "", *ratios(name, results[key])]
+            lines += ["", f"Caveat: {results['caveat']}."] if "caveat" in results else []
             if "mean_accuracy" in results:
                 means = ", ".join(f"{k} {100 * v:.1f}" for k, v in results["mean_accuracy"].items())
                 lines += [
