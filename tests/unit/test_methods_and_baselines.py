@@ -131,15 +131,14 @@ def test_lp_ft_starts_the_head_at_the_probe_of_what_it_sees(family: str, tiny_mo
 
 def test_a_probe_of_mean_pooled_features_tells_the_sentences_apart(tiny_model: Any) -> None:
     loaded = load_classifier(str(tiny_model("bert")), label_names=LABELS)
-    train, test = rows("movies", 60), rows("products", 40)
+    train, test = rows("movies", 120), rows("products", 40)
     encoder: Any = base_model(loaded.model)
     features = [
         mean_pooled(encoder, loaded.tokenizer, part.texts, max_length_tokens=40, label="encode")
         for part in (train, test)
     ]
     predicted = fit_probe(features[0], train, seed=0).predict(features[1])
-    # Chance is 0.5, its standard error 0.08: an untrained encoder carries the words and no more.
-    assert (predicted == test.labels).mean() > 0.7
+    assert (predicted == test.labels).mean() > 0.8
 
 
 # How long the target is learnt ------------------------------------------------------------------
