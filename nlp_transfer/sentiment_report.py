@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import as_dict
 from nlp_transfer.data.rows import DomainData
-from nlp_transfer.evaluation.compare import PRIMARY, Scorer, number_groups, verdict
+from nlp_transfer.evaluation.compare import Scorer, verdict
 from nlp_transfer.evaluation.predictions import read_predictions
+from nlp_transfer.evaluation.scorers import assumed_accuracy_spread, classification_scorer
+from nlp_transfer.evaluation.scores import PRIMARY
 from nlp_transfer.findings import Finding
 from nlp_transfer.runs import versions
 
@@ -115,11 +117,9 @@ def _forgetting(source: dict[str, Any]) -> Finding:
     )
 
 
-def _scorer(domain: DomainData, recipe: SentimentTransfer) -> Scorer:
-    return Scorer(
-        domain.test.labels,
-        groups=number_groups(domain.test.groups),
-        resamples=recipe.config.evaluation.bootstrap,
+def _scorer(domain: DomainData, recipe: SentimentTransfer) -> Scorer[Any]:
+    return classification_scorer(
+        domain.test.labels, groups=domain.test.groups, resamples=recipe.config.evaluation.bootstrap
     )
 
 
@@ -135,7 +135,7 @@ def _per_seed(recipe: SentimentTransfer, system: str, domain: str) -> list[Any]:
 def _system(
     recipe: SentimentTransfer,
     system: str,
-    scorers: dict[str, Scorer],
+    scorers: dict[str, Scorer[Any]],
     predicted: dict[str, dict[str, list[Any]]],
 ) -> dict[str, Any]:
     scores: dict[str, Any] = {"target": {}, "source": {}}
@@ -145,15 +145,16 @@ def _system(
     return {**scores, "per_seed": per_seed, "cost": recipe.cost_of(system)}
 
 
-def _verdict(recipe: SentimentTransfer, scorer: Scorer, predicted: dict[str, list[Any]]) -> dict[str, Any]:
+def _verdict(
+    recipe: SentimentTransfer, scorer: Scorer[Any], predicted: dict[str, list[Any]]
+) -> dict[str, Any]:
     seeds = len(recipe.config.evaluation.seeds)
     if AGAINST not in predicted:
         why = "there are no target labels" if not len(recipe.data.target.train) else f"{AGAINST} was not run"
-        return verdict(None, against=AGAINST, seeds=seeds, why_not=why)
-    noise = scorer.noise(
-        predicted["adapted"], predicted[AGAINST], train_rows=len(recipe.data.target.selection)
-    )
-    return verdict(noise, against=AGAINST, seeds=seeds)
+        return verdict(None, metric=PRIMARY, against=AGAINST, seeds=seeds, why_not=why)
+    spread = assumed_accuracy_spread(len(recipe.data.target.selection))
+    noise = scorer.noise(predicted["adapted"], predicted[AGAINST], assumed_seed_spread=spread)
+    return verdict(noise, metric=PRIMARY, against=AGAINST, seeds=seeds)
 
 
 def _provenance(recipe: SentimentTransfer, data: DataReport) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Predictions as files: one JSON line a row, with its id and without its text."""
+"""Predictions as files: one JSON line a row, with its id and without the text that it was made from."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,3 +44,25 @@ def read_predictions(path: Path, label_names: Sequence[str]) -> Array:
     with path.open(encoding="utf-8") as file:
         rows = [json.loads(line)["probabilities"] for line in file]
     return np.asarray([[row[name] for name in label_names] for row in rows], dtype=np.float64)
+
+
+def write_translations(path: Path, ids: Sequence[str], translations: Sequence[str]) -> None:
+    """Write id and translation of each row; neither source nor reference.
+
+    Args:
+        path: the file, replaced whole.
+        ids: of the translated rows.
+        translations: one for each.
+    """
+    lines = [
+        json.dumps({"id": row_id, "translation": text}, ensure_ascii=False) + "\n"
+        for row_id, text in zip(ids, translations, strict=True)
+    ]
+    # Half a character cannot be encoded; escaped, it comes back as it was and the file stays UTF-8.
+    write_text(path, re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", "".join(lines)))
+
+
+def read_translations(path: Path) -> list[str]:
+    """Read translations back, in the file's order."""
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line)["translation"] for line in file]

@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 METRICS = ("accuracy", "macro_f1", "matthews_correlation", "expected_calibration_error")
+PRIMARY = "accuracy"
+COMPARED = ("accuracy", "macro_f1")
 CALIBRATION_BINS = 15
 
 
