@@ -34,6 +34,7 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
         data: what `check` found.
         systems: the scored ones, `adapted` last.
     """
+    from nlp_transfer.reporting.classification_figures import classification_figures
     from nlp_transfer.reporting.report import TransferReport
 
     domains = {"target": recipe.data.target, "source": recipe.data.source}
@@ -61,9 +62,11 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
     report = TransferReport(content)
     report.save(
         recipe.folder,
-        probabilities={system: each[0] for system, each in predicted["target"].items()},
-        references=recipe.data.target.test.labels,
-        label_names=recipe.data.label_names,
+        figures=classification_figures(
+            {system: each[0] for system, each in predicted["target"].items()},
+            recipe.data.target.test.labels,
+            label_names=recipe.data.label_names,
+        ),
     )
     return report
 

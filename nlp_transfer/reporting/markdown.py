@@ -6,7 +6,7 @@ Text from data stays text: markup, HTML and line breaks in it are escaped. The t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nlp_transfer.config import write_yaml
@@ -14,18 +14,27 @@ from nlp_transfer.reporting.report import METRICS, TransferReport, metric_of, pr
 
 DATA_COLUMNS = ("card", "revision", "train", "dev", "test", "unused", "dropped", "fingerprint", "licence")
 ALTERNATIVE_TEXTS = {
-    "systems": "Accuracy of each system with its 95% interval, on target and source test rows",
+    "systems": "Score of each system with its 95% interval, on target and source test rows",
     "confusion": "Confusion matrix of the adapted model on the target's test rows",
     "reliability": "Reliability of the adapted model's probabilities on the target's test rows",
+    "lengths": "chrF++ of the systems by length of the source, on the target's test rows",
 }
+# A text longer than this is cut in the table of the worst rows; worst_rows.json has it whole.
+MAX_TEXT_LETTERS = 300
 
 
-def report_markdown(report: TransferReport, *, figures: Sequence[str] = ()) -> str:
+def report_markdown(
+    report: TransferReport,
+    *,
+    figures: Sequence[str] = (),
+    worst_rows: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """Render a report.
 
     Args:
         report: what to render.
         figures: links to the figures, relative to the page; the first stands below the verdict.
+        worst_rows: rows that the adapted model got most wrong, with the columns to show; none: no section.
     """
     links = [f"![{ALTERNATIVE_TEXTS.get(_stem(figure), _stem(figure))}]({figure})" for figure in figures]
     parts = [
@@ -36,6 +45,7 @@ def report_markdown(report: TransferReport, *, figures: Sequence[str] = ()) -> s
         *_comparisons(report),
         *links[1:],
         *_findings(report),
+        *_worst_rows(worst_rows),
         *_data(report),
         *_cost(report),
         *_provenance(report),
@@ -112,15 +122,22 @@ def _comparisons(report: TransferReport) -> list[str]:
         return []
     note = (
         "Two systems on the same rows, resampled together. These intervals are about the rows alone. "
-        "The p values are not corrected for their number; McNemar's is exact."
+        "The p values are not corrected for their number."
     )
+    with_mcnemar = any("mcnemar_p" in comparison for comparison in report.comparisons)
+    if with_mcnemar:
+        note += " McNemar's is exact."
     seed_noise = report.verdict.get("seed_noise")
     if seed_noise:
         note += (
             f" The verdict's interval is about rows and seeds together (seed noise {escaped(seed_noise)})."
         )
-    headings = ["system", "against", "on", "metric", "difference", "95% interval", "p", "McNemar p", "test"]
+    headings = ["system", "against", "on", "metric", "difference", "95% interval", "p", "test"]
     rows = [_comparison(comparison) for comparison in report.comparisons]
+    if with_mcnemar:
+        headings.insert(-1, "McNemar p")
+        for row, comparison in zip(rows, report.comparisons, strict=True):
+            row.insert(-1, _p(comparison.get("mcnemar_p")))
     return ["## Paired comparisons", note, table(headings, rows)]
 
 
@@ -136,7 +153,6 @@ def _comparison(comparison: dict[str, Any]) -> list[str]:
         f"{metric.text(comparison['difference'], signed=True)} {metric.difference_unit}".strip(),
         f"{low} to {high}",
         _p(comparison["p"]),
-        _p(comparison.get("mcnemar_p")),
         comparison["test"],
     ]
 
@@ -158,6 +174,28 @@ def _findings(report: TransferReport) -> list[str]:
         for finding in report.findings
     ]
     return ["## Findings", table(headings, rows)]
+
+
+def _worst_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Render rows for a person to read."""
+    if not rows:
+        return []
+    headings = list(rows[0])
+    cells = [[_worst_cell(heading, row.get(heading)) for heading in headings] for row in rows]
+    note = "What the adapted model got most wrong among the target's test rows, the worst first."
+    return [
+        "## Worst rows",
+        note,
+        table([METRICS[name].label if name in METRICS else escaped(name) for name in headings], cells),
+    ]
+
+
+def _worst_cell(heading: str, value: object) -> str:
+    """Write a score as its metric is written, and text as far as it can be read in a table."""
+    if isinstance(value, float):
+        return METRICS[heading].text(value) if heading in METRICS else f"{value:.3f}"
+    text = printable("-" if value is None else value)
+    return text if len(text) <= MAX_TEXT_LETTERS else f"{text[: MAX_TEXT_LETTERS - 1]}…"
 
 
 def _data(report: TransferReport) -> list[str]:

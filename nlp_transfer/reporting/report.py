@@ -12,18 +12,16 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nlp_transfer.errors import DataError
 from nlp_transfer.runs import write_json, write_text
 
-Array = npt.NDArray[np.float64]
 SCHEMA = 1
 PARTS = ("task", "primary_metric", "systems", "comparisons", "findings", "verdict", "provenance")
 DOMAINS = ("target", "source")
@@ -42,6 +40,10 @@ LEARNT_FROM: dict[str, tuple[tuple[str, ...], str]] = {
 }
 UNTRAINED = ("majority", "copy")
 FROM_SOURCE_MODEL = ("zero_shot", "adapted")
+# Another program's output, under whatever name it came.
+LEARNT_ELSEWHERE = "not known (external)"
+# What the rows of a task are called where they are counted.
+ROWS_CALLED = {"sentiment": "labels", "translation": "pairs"}
 _DIRECTION_MARKS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
@@ -82,6 +84,9 @@ METRICS = {
     "macro_f1": Metric("macro-F1"),
     "matthews_correlation": Metric("Matthews", factor=1.0, unit="", difference_unit="", digits=3),
     "expected_calibration_error": Metric("ECE", lowest_is_best=True),
+    "chrf++": Metric("chrF++", factor=1.0, unit=""),
+    "bleu": Metric("BLEU", factor=1.0, unit=""),
+    "ter": Metric("TER", factor=1.0, unit="", lowest_is_best=True),
 }
 
 
@@ -201,56 +206,63 @@ class TransferReport:
         return f"n = {' to '.join(f'{n:,}' for n in (counts[:1] + counts[1:][-1:])) or 0}"
 
     def labels_seen(self, domain: str) -> int | None:
-        """Return how many labels of a domain the run saw, selection included; None where it does not say."""
+        """Return how many labelled rows or pairs of a domain the run saw, selection included; None where it
+        does not say.
+        """
         counts = self.content["provenance"].get("data", {}).get(domain)
         return (counts.get("train") or 0) + (counts.get("dev") or 0) if counts else None
 
+    def rows_called(self) -> str:
+        """Return what the rows that a run learns from are called: labels, or pairs."""
+        return ROWS_CALLED.get(self.content["task"], "rows")
+
     def learnt_from(self, system: str) -> str:
         """Say what a system was trained on, in a word or two: `source, then target`."""
-        domains, joint = LEARNT_FROM.get(system, (("target",), ""))
-        given = {"target": self.labels_seen("target") != 0}
-        given["source"] = bool(self.labels_seen("source")) or "source" in self.domains
+        if system not in LEARNT_FROM:
+            return LEARNT_ELSEWHERE
+        domains, joint = LEARNT_FROM[system]
+        given = {"target": "target" if self.labels_seen("target") != 0 else ""}
+        given["source"] = "source" if self.labels_seen("source") or "source" in self.domains else ""
         config = self.content["provenance"].get("config") or {}
-        if system in FROM_SOURCE_MODEL and config.get("source_stage", {}) is None:
-            given["source"] = False
-        return joint.join(domain for domain in domains if given[domain]) or "nothing"
+        has_stage = bool(given["source"]) and config.get("source_stage", {}) is not None
+        if system in FROM_SOURCE_MODEL and not has_stage:
+            # A translation model has always seen some pairs before; an encoder has seen no labels.
+            given["source"] = "parent" if self.content["task"] == "translation" else ""
+        return joint.join(given[domain] for domain in domains if given[domain]) or "nothing"
 
     def save(
         self,
         folder: str | Path,
         *,
-        probabilities: Mapping[str, Array] | None = None,
-        references: npt.NDArray[np.int64] | None = None,
-        label_names: Sequence[str] = (),
+        figures: Mapping[str, Callable[[TransferReport], Any]] | None = None,
+        worst_rows: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Write figures/*.png, report.md and, last, report.json; each whole or not at all.
+        """Write figures/*.png, worst_rows.json, report.md and, last, report.json; each whole or not at all.
 
         Args:
             folder: where to; made where it does not exist.
-            probabilities: for each system its predictions on the target's test rows, shape (rows, classes).
-            references: true class ids of these rows, shape (rows,); None leaves the figures about them out.
-            label_names: names of the classes.
+            figures: what to draw beside the systems' scores: for each file's stem what draws it.
+            worst_rows: rows for a person to read. They hold text from the data, so that they go into
+                worst_rows.json and report.md alone, never into report.json, which may be published.
         """
         from nlp_transfer.reporting.figures import draw_figures
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        figures = draw_figures(
-            self,
-            folder / "figures",
-            probabilities=probabilities or {},
-            references=references,
-            label_names=label_names,
-        )
-        figure_links = [figure.relative_to(folder).as_posix() for figure in figures]
-        write_text(folder / "report.md", self.to_markdown(figures=figure_links))
+        written = draw_figures(self, folder / "figures", figures=figures or {})
+        links = [figure.relative_to(folder).as_posix() for figure in written]
+        if worst_rows:
+            write_json(folder / "worst_rows.json", _plain(worst_rows))
+        write_text(folder / "report.md", self.to_markdown(figures=links, worst_rows=worst_rows))
         write_json(folder / "report.json", self.content)
 
-    def to_markdown(self, *, figures: Sequence[str] = ()) -> str:
+    def to_markdown(
+        self, *, figures: Sequence[str] = (), worst_rows: Sequence[Mapping[str, Any]] = ()
+    ) -> str:
         """Render the report as Markdown; `figures` are links to the drawn ones."""
         from nlp_transfer.reporting.markdown import report_markdown
 
-        return report_markdown(self, figures=figures)
+        return report_markdown(self, figures=figures, worst_rows=worst_rows)
 
     def __str__(self) -> str:
         """Render the report as the terminal shows it, 80 columns wide and without colour."""

@@ -19,7 +19,7 @@ from nlp_transfer.reporting.report import UNTRAINED, TransferReport, metric_of, 
 # Wide enough for an interval beside every score.
 WIDE_COLUMNS = 100
 SECONDS = ("seconds", "selection_seconds", "source_seconds")
-SECONDARY = ("macro_f1", "expected_calibration_error")
+SECONDARY = ("macro_f1", "expected_calibration_error", "bleu", "ter")
 VERDICT_STYLES = {"helped": "bold green", "harmed": "bold red", "no_evidence": "bold yellow"}
 SEVERITY_STYLES = {"block": "bold red", "warn": "yellow"}
 
@@ -80,13 +80,13 @@ def report_text(report: TransferReport, *, columns: int = 80) -> str:
 
 
 def _headline(report: TransferReport) -> str:
-    """Say what was transferred from how many labels."""
-    labels = [
-        f"{count:,} {domain} labels"
+    """Say what was transferred from how many labels or pairs."""
+    rows = [
+        f"{count:,} {domain} {report.rows_called()}"
         for domain in report.domains
         if (count := report.labels_seen(domain)) is not None
     ]
-    return ": ".join(filter(None, [f"{report.content['task'].capitalize()} transfer", ", ".join(labels)]))
+    return ": ".join(filter(None, [f"{report.content['task'].capitalize()} transfer", ", ".join(rows)]))
 
 
 def _systems_table(report: TransferReport, console: Console) -> Table:

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from nlp_transfer.config import read_yaml
 from nlp_transfer.errors import DataError
-from nlp_transfer.reporting import figures
+from nlp_transfer.reporting import classification_figures, figures
 from nlp_transfer.reporting.report import METRICS, TransferReport, printable
 from nlp_transfer.reporting.terminal import render_report, report_text
 
@@ -434,7 +434,7 @@ def test_markdown_says_the_verdict_first_and_then_what_it_rests_on():
 
 def test_markdown_tables_hold_the_numbers():
     rows = cells(rendered(TransferReport(content()).to_markdown()))
-    assert ["system", "learnt from", *(metric.heading for metric in METRICS.values())] in rows
+    assert ["system", "learnt from", *(METRICS[name].heading for name in scores(0, 0))] in rows
     assert [
         "adapted", "source, then target", "83.4 (81.4 to 85.4)", "82.4 (80.4 to 84.4)",
         "0.668 (0.648 to 0.688)",
@@ -513,9 +513,8 @@ def png_size(path: Path):
 def test_figures_are_written_in_their_size(tmp_path, classes, names, make, confusion_size):
     probabilities, references = predictions(classes)
     before = dict(matplotlib.rcParams)
-    TransferReport(make()).save(
-        tmp_path, probabilities=probabilities, references=references, label_names=names
-    )
+    drawn = classification_figures.classification_figures(probabilities, references, label_names=names)
+    TransferReport(make()).save(tmp_path, figures=drawn)
     written = {path.name: png_size(path) for path in (tmp_path / "figures").iterdir()}
     assert written == {
         "systems.png": (1536, 688),
@@ -553,11 +552,11 @@ def drawn_figures():
         for classes in (2, 3, 5, 15):
             probabilities, references = predictions(classes)
             names = ["negative", NASTY, r"$\frac$"] + ["a rather long label"] * classes
-            yield figures.confusion_figure(probabilities, references, label_names=names)
-            yield figures.confusion_figure(
+            yield classification_figures.confusion_figure(probabilities, references, label_names=names)
+            yield classification_figures.confusion_figure(
                 {"adapted": probabilities["adapted"]}, references, label_names=names[:1]
             )
-            yield figures.reliability_figure(report, probabilities["adapted"], references)
+            yield classification_figures.reliability_figure(report, probabilities["adapted"], references)
 
 
 def test_no_text_is_cut_off_and_none_lies_on_another():
@@ -586,7 +585,7 @@ def test_the_forest_plot_holds_every_score_and_the_line_of_comparison():
 
 def test_confusion_counts_and_shares():
     probabilities = np.eye(3)[[0, 0, 1, 1, 1]]
-    figure = figures.confusion_figure(
+    figure = classification_figures.confusion_figure(
         {"adapted": probabilities}, np.array([0, 1, 1, 1, 1]), label_names=["a", "b", "c"]
     )
     written = [text.get_text() for text in figure.axes[0].texts]
@@ -597,7 +596,8 @@ def test_reliability_points_are_accuracy_at_mean_confidence():
     confidence = np.array([0.71, 0.72, 0.70, 0.71] * 10)
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
     references = np.array([0, 0, 0, 1] * 10)
-    above, below = figures.reliability_figure(TransferReport(content()), probabilities, references).axes
+    figure = classification_figures.reliability_figure(TransferReport(content()), probabilities, references)
+    above, below = figure.axes
     point = above.lines[-1]
     assert (point.get_xdata()[0], point.get_ydata()[0]) == (pytest.approx(71.0), pytest.approx(75.0))
     assert sum(bar.get_height() for bar in below.patches) == 40
