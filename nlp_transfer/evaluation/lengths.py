@@ -60,7 +60,7 @@ def chrf_by_length(
 def _bins(lengths: npt.NDArray[np.int64], bins: int) -> list[npt.NDArray[np.int64]]:
     """Divide the rows by length; equal lengths stay together."""
     bins = max(1, min(bins, len(lengths) // MIN_ROWS_PER_BIN))
-    longest = np.unique(np.quantile(lengths, np.linspace(0, 1, bins + 1)[1:], method="higher"))
+    longest = np.unique(np.quantile(lengths, np.linspace(0, 1, bins + 1)[1:], method="inverted_cdf"))
     bin_of = np.searchsorted(longest, lengths)
     return [np.flatnonzero(bin_of == number) for number in range(len(longest))]
 

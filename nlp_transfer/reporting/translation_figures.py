@@ -87,8 +87,8 @@ def _name_lines(panel: Any, bins: Sequence[LengthBin]) -> None:
     height = panel.get_ylim()[1]
     least = LINE * height
     last = sorted((value, name) for name, (value, _, _) in bins[-1].scores.items())
-    at = -least
-    # From the lowest up; as many as there are fit under the top.
+    at = -0.4 * least
+    # From the lowest up, above the axis; what is still to come must fit under the top.
     for left, (value, name) in zip(range(len(last), 0, -1), last, strict=True):
         at = min(max(value, at + least), height - least * (left - 0.5))
         panel.text(
