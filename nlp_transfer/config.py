@@ -22,16 +22,50 @@ STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 Method = Literal["full", "lora", "probe", "lp_ft"]
 System = Literal["majority", "copy", "tfidf", "zero_shot", "probe", "target_only", "scratch"]
-BASELINES: tuple[System, ...] = ("majority", "tfidf", "zero_shot", "probe", "target_only")
+# What a run is compared with where its recipe does not say; a task has no others than its own and `scratch`.
+BASELINES: dict[str, tuple[System, ...]] = {
+    "sentiment": ("majority", "tfidf", "zero_shot", "probe", "target_only"),
+    "translation": ("copy", "zero_shot", "scratch"),
+}
+POSSIBLE_BASELINES: dict[str, tuple[System, ...]] = {
+    "sentiment": (*BASELINES["sentiment"], "scratch"),
+    "translation": BASELINES["translation"],
+}
 Label = str | int | float | bool
+
+
+@dataclass(frozen=True, config=STRICT)
+class ArchitectureConfig:
+    """A translation model that is made anew: Marian's architecture and a vocabulary of its own."""
+
+    vocabulary_size: int = Field(default=8000, ge=300)
+    """Pieces of the SentencePiece vocabulary that both languages share; it is learnt from the training text."""
+    hidden_size: int = Field(default=256, ge=8)
+    """Width of every layer."""
+    feed_forward_size: int = Field(default=1024, ge=8)
+    """Width inside the feed-forward parts."""
+    encoder_layers: int = Field(default=3, ge=1)
+    """Layers that read the source; they cost little when translating."""
+    decoder_layers: int = Field(default=2, ge=1)
+    """Layers that write the target, a token at a time."""
+    attention_heads: int = Field(default=4, ge=1)
+    """Heads of every attention; `hidden_size` is a multiple of it."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of activations that are left out while training."""
+    init_std: float = Field(default=0.07, gt=0)
+    """Standard deviation of the first weights. Marian's own 0.02 starves a small model: it learns to ignore
+    its source."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class ModelConfig:
     """Which pretrained model the run starts from."""
 
-    path: str
-    """Hub id, folder, or `package://module/folder` inside an installed Python package."""
+    path: str | None = None
+    """Hub id, folder, `package://module/folder` inside an installed Python package, or `embedded://romance`,
+    the small translation model that ships with the package."""
+    architecture: ArchitectureConfig | None = None
+    """Instead of a path, for translation: the model is made anew and learns all from the run's own data."""
     revision: str | None = None
     """Hub revision (a commit, tag or branch); null is the default branch."""
     max_length_tokens: int = Field(default=256, ge=4)
@@ -44,9 +78,11 @@ class DomainConfig:
 
     card: str | None = None
     """Name of a data card (`nlp-transfer cards list`)."""
-    path: str | None = None
+    path: str | list[str] | None = None
     """A file (csv, tsv, jsonl, parquet; .gz too), `package://module/file`,
-    `pypi://name==version/file!member`, or `hub://owner/name@revision/split`."""
+    `pypi://name==version/file!member`, or `hub://owner/name@revision/split`; several are read one after the
+    other. For translation also po, mo, xliff and tmx files, or a folder of them; `{src_lang}` and `{tgt_lang}`
+    stand for the languages' codes."""
     splits: dict[str, str] | None = None
     """Files that are split already: {train: ..., dev: ..., test: ...}; dev may be left out."""
     sha256: str | None = None
@@ -80,6 +116,21 @@ class DomainConfig:
     """Labelled rows that the run may see, selection included; null is all of them."""
     test_size: int | None = Field(default=None, ge=1)
     """At most this many test rows, the same ones whatever the seed; null is all of them."""
+    src_lang: str | list[str] | None = None
+    """Translation: code of the language translated from (en, gl, pt_BR). Several codes are several pairs."""
+    tgt_lang: str | list[str] | None = None
+    """Translation: code of the language translated into. Several codes are several pairs."""
+    src_column: str | None = None
+    """Translation: column with the source text of a csv, tsv, jsonl or parquet file."""
+    tgt_column: str | None = None
+    """Translation: column with the translation."""
+    src_path: str | None = None
+    """Translation: plain text file with a source text a line, beside `tgt_path` with its translations."""
+    tgt_path: str | None = None
+    """Translation: the file whose lines are the translations of `src_path`'s."""
+    clean: bool = True
+    """Translation: leave out the pairs that cleaning finds wrong (empty, copied, other script, lost
+    placeholders, ...); each rule's number is reported."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -97,12 +148,24 @@ class DataConfig:
     """Draws the training rows; test rows do not depend on it."""
 
 
+# Keys of a domain that speak of one task alone.
+SENTIMENT_KEYS = (
+    "text_column", "label_column", "label_names", "label_bins", "label_map", "group_column", "group_pattern",
+    "test_share", "where",
+)  # fmt: skip
+TRANSLATION_KEYS = (
+    "src_lang", "tgt_lang", "src_column", "tgt_column", "src_path", "tgt_path", "clean",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, config=STRICT)
 class SourceStageConfig:
     """How the source model is made."""
 
     method: Method = "full"
     """How it is trained; see `adaptation.method`. After a probe only a probe can follow."""
+    batch_tokens: int | None = Field(default=None, ge=64)
+    """Translation: see `adaptation.batch_tokens`."""
     training: dict[str, Any] = Field(default_factory=dict)
     """TrainingArguments of this stage; they override the common `training`."""
 
@@ -125,6 +188,12 @@ class AdaptationConfig:
     replay: float | None = Field(default=None, ge=0)
     """Source rows that are learnt again beside each target row, against forgetting, and it helps the target
     too; null: one beside each of up to 64 target rows, fewer beside each the more there are."""
+    related_lang: str = "auto"
+    """Translation: the language of the model that the target's starts from; auto takes the one that
+    translates the dev rows best."""
+    batch_tokens: int | None = Field(default=None, ge=64)
+    """Translation: padded source and target tokens of a step, all processes together. null takes the
+    default, unless `training.per_device_train_batch_size` asks for batches of so many rows."""
     training: dict[str, Any] = Field(default_factory=dict)
     """TrainingArguments of this stage; they override the common `training`."""
 
@@ -133,13 +202,19 @@ class AdaptationConfig:
 class EvaluationConfig:
     """What the adapted model is compared with, and how."""
 
-    baselines: list[System] = Field(default_factory=lambda: list(BASELINES))
-    """Systems to score beside `adapted`; `scratch` on request."""
+    baselines: list[System] = Field(default_factory=list)
+    """Systems to score beside `adapted`. Where it is left out: all of the task, for sentiment without
+    `scratch`."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamples behind every interval and paired test."""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
     """Repeats drawing, adapting and scoring with these added to `data.seed` and `training.seed`. The source
     model is made once, and the first seed's adapted model is kept."""
+    num_beams: int = Field(default=4, ge=1)
+    """Translation: hypotheses that are kept while translating; 1 is greedy search."""
+    external: dict[str, str] = Field(default_factory=dict)
+    """Translation: other systems' outputs on the target's test rows by name, a file each with a translation a
+    line in the test rows' order (`nlp-transfer check --write-test FILE` writes them out)."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -156,7 +231,7 @@ class HubConfig:
 class RecipeConfig:
     """A whole recipe: the root of the YAML."""
 
-    task: Literal["sentiment"]
+    task: Literal["sentiment", "translation"]
     """Which recipe class runs it."""
     output_dir: str
     """The run folder."""
@@ -257,7 +332,7 @@ def parse_config(content: Mapping[str, Any], *, where: str = "the configuration"
     problems: list[str] = []
     config: RecipeConfig | None = None
     try:
-        config = TypeAdapter(RecipeConfig).validate_python(dict(content))
+        config = TypeAdapter(RecipeConfig).validate_python(_with_baselines(content))
     except ValidationError as error:
         problems += [_describe(problem) for problem in error.errors()]
     for section in (("training",), ("source_stage", "training"), ("adaptation", "training")):
@@ -268,6 +343,14 @@ def parse_config(content: Mapping[str, Any], *, where: str = "the configuration"
         listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
         raise ConfigError(f"{where} has {len(set(problems))} problem(s):\n{listing}")
     return config
+
+
+def _with_baselines(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell out the systems to compare with, which follow from the task, where a recipe leaves them out."""
+    evaluation, task = content.get("evaluation", {}), content.get("task")
+    if not isinstance(evaluation, Mapping) or "baselines" in evaluation or task not in BASELINES:
+        return dict(content)
+    return {**content, "evaluation": {**evaluation, "baselines": list(BASELINES[task])}}
 
 
 def as_dict(config: RecipeConfig) -> dict[str, Any]:
@@ -289,6 +372,7 @@ def _keys_at(location: Sequence[Any]) -> list[str]:
     """List the keys that the section at this path may have."""
     sections = {
         "model": ModelConfig,
+        "architecture": ArchitectureConfig,
         "data": DataConfig,
         "source": DomainConfig,
         "target": DomainConfig,
@@ -319,20 +403,58 @@ def _training_problems(content: Mapping[str, Any], section: Sequence[str]) -> li
 
 def _domain_problems(config: RecipeConfig) -> list[str]:
     """Check what one field alone cannot show."""
-    problems = []
+    problems = [*_model_problems(config), *_baseline_problems(config)]
     for name in ("source", "target"):
         domain: DomainConfig | None = getattr(config.data, name)
-        if domain is None:
-            continue
-        given = [key for key in ("card", "path", "splits") if getattr(domain, key) is not None]
-        if len(given) != 1:
-            problems.append(
-                f"data.{name}: give exactly one of card, path, splits (got {', '.join(given) or 'none'}); "
-                "`nlp-transfer cards list` shows the cards"
-            )
-        if domain.splits is not None:
-            unknown = sorted(set(domain.splits) - {"train", "dev", "test"})
-            missing = sorted({"train", "test"} - set(domain.splits))
-            problems += [f"data.{name}.splits: unknown split {split}" for split in unknown]
-            problems += [f"data.{name}.splits: {split} is missing" for split in missing]
+        if domain is not None:
+            problems += [f"data.{name}{problem}" for problem in _one_domain(domain, config.task)]
+    return problems
+
+
+def _model_problems(config: RecipeConfig) -> list[str]:
+    model = config.model
+    if (model.path is None) == (model.architecture is None):
+        return ["model: give path, or architecture to make a translation model anew"]
+    if model.architecture is not None and config.task != "translation":
+        return ["model.architecture: only translation models are made anew; give model.path"]
+    if model.architecture is not None and model.architecture.hidden_size % model.architecture.attention_heads:
+        return ["model.architecture.hidden_size: must be a multiple of attention_heads"]
+    return []
+
+
+def _baseline_problems(config: RecipeConfig) -> list[str]:
+    possible = POSSIBLE_BASELINES[config.task]
+    return [
+        f"evaluation.baselines: {system} is no baseline of a {config.task} recipe; known: {', '.join(possible)}"
+        for system in config.evaluation.baselines
+        if system not in possible
+    ]
+
+
+def _one_domain(domain: DomainConfig, task: str) -> list[str]:
+    """Check one domain: where its rows are, and that its keys are the task's."""
+    aligned = ("src_path", "tgt_path") if domain.src_path or domain.tgt_path else ()
+    given = [key for key in ("card", "path", "splits", *aligned[:1]) if getattr(domain, key) is not None]
+    problems = []
+    if len(given) != 1:
+        problems.append(
+            f": give exactly one of card, path, splits (got {', '.join(given) or 'none'}); "
+            "`nlp-transfer cards list` shows the cards"
+        )
+    if aligned and not (domain.src_path and domain.tgt_path):
+        problems.append(": src_path and tgt_path belong together; give both")
+    if domain.splits is not None:
+        unknown = sorted(set(domain.splits) - {"train", "dev", "test"})
+        missing = sorted({"train", "test"} - set(domain.splits))
+        problems += [f".splits: unknown split {split}" for split in unknown]
+        problems += [f".splits: {split} is missing" for split in missing]
+    blank = DomainConfig()
+    foreign = SENTIMENT_KEYS if task == "translation" else TRANSLATION_KEYS
+    problems += [
+        f".{key}: is not a key of {task} recipes"
+        for key in foreign
+        if getattr(domain, key) != getattr(blank, key)
+    ]
+    if task == "translation" and not (domain.src_lang and domain.tgt_lang):
+        problems.append(": give src_lang and tgt_lang, the codes of the two languages (src_lang: en, tgt_lang: gl)")
     return problems

@@ -1,24 +1,20 @@
 """Makes a run's models: the source model, the adapted one, and what the baselines need, at one seed.
 
-The source model is kept across runs by everything that it follows from. Scoring the models is left to
+The source model is kept across runs (source_models.py). Scoring the models is left to
 systems.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import logging
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import AdaptationConfig, SourceStageConfig
 from nlp_transfer.data.rows import DomainData, Rows, TransferData
-from nlp_transfer.data.sources import cache_dir
-from nlp_transfer.errors import ModelError
-from nlp_transfer.runs import fingerprint, versions, whole_folder, write_text
+from nlp_transfer.runs import fingerprint, versions
+from nlp_transfer.source_models import kept_source_model, source_seconds
 from nlp_transfer.training.costs import Cost, measured
 from nlp_transfer.training.processes import is_main, num_processes, wait_for_all
 
@@ -26,11 +22,8 @@ if TYPE_CHECKING:
     from nlp_transfer.training.adapt import Procedure, Trained
     from nlp_transfer.training.probing import FrozenProbe
 
-logger = logging.getLogger(__name__)
 # Texts that a saved model is compared with itself on.
 PARITY_TEXTS = 64
-# Written last beside a kept source model: what it hashes to.
-WHOLE = "whole.txt"
 # What says nothing about a source model that is not made by LoRA.
 LORA_ONLY = ("rank", "alpha", "target_modules")
 
@@ -69,22 +62,7 @@ class ModelMaker:
 
     def train_source(self) -> Cost:
         """Make the source model in `source_model/`, or take the same one from the cache."""
-        from nlp_transfer.models.loading import model_identity
-
-        kept = cache_dir() / "source_models" / self._source_key()
-        if self._is_whole(kept):
-            logger.info("source model: the same one was trained before; taken from %s", kept)
-        else:
-            cost = self._train_source_into(kept)
-            if is_main():
-                write_text(kept / "cost.json", json.dumps(cost.as_dict()))
-                write_text(kept / WHOLE, model_identity(str(kept)))
-            wait_for_all()
-        if is_main():
-            with whole_folder(self.source_folder) as part:
-                shutil.copytree(kept, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WHOLE))
-        wait_for_all()
-        return Cost(**json.loads((kept / "cost.json").read_text(encoding="utf-8")))
+        return kept_source_model(self._source_key(), self._train_source_into, into=self.source_folder)
 
     def train_adapted(self) -> Cost:
         """Adapt to the target, into `model/` (and `adapter/` for LoRA)."""
@@ -97,20 +75,6 @@ class ModelMaker:
             else:
                 self._save(self.adapt(cost, adapter_folder=self.folder / "adapter"), self.model_folder)
         return cost
-
-    def _is_whole(self, kept: Path) -> bool:
-        """Tell whether a source model stands in the cache as it was written there."""
-        from nlp_transfer.models.loading import model_identity
-
-        if not (kept / WHOLE).is_file():
-            return False
-        try:
-            if (kept / WHOLE).read_text(encoding="utf-8") == model_identity(str(kept)):
-                return True
-        except ModelError:
-            pass
-        logger.warning("the source model kept in %s is damaged; training it again", kept)
-        return False
 
     # Training --------------------------------------------------------------------------------------
 
@@ -239,8 +203,7 @@ class ModelMaker:
 
     def source_seconds(self) -> float:
         """Return what making the source model took, 0 where there is none."""
-        cost = self.source_folder / "cost.json"
-        return float(json.loads(cost.read_text(encoding="utf-8"))["seconds"]) if cost.is_file() else 0.0
+        return source_seconds(self.source_folder)
 
     def without_source(self, system: str, cost: Cost, *, pretrained: bool) -> Trained:
         """Train on the target alone, by the adapted model's procedure; not `pretrained` starts at random."""

@@ -13,6 +13,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -63,9 +64,19 @@ class TransferRecipe(ABC):
     def _check_data(self) -> DataReport:
         """Look at the data without training anything."""
 
+    @property
     @abstractmethod
-    def _data_fingerprint(self) -> str:
-        """Hash every row that the run uses."""
+    def data(self) -> Any:
+        """Both domains, split, with the training rows of the first of `evaluation.seeds`."""
+
+    @abstractmethod
+    def _load_data(self, seed: int) -> Any:
+        """Read and split both domains, with the training rows of one of `evaluation.seeds`."""
+
+    @property
+    @abstractmethod
+    def _fingerprint(self) -> str:
+        """A hash of every row that the run uses, and of the model that it starts from."""
 
     @abstractmethod
     def _train_source(self) -> dict[str, Any]:
@@ -76,8 +87,12 @@ class TransferRecipe(ABC):
         """Make the adapted model in `model/`; return its cost."""
 
     @abstractmethod
-    def _evaluate_systems(self) -> None:
-        """Score every system that is not scored yet, into `predictions/`."""
+    def _possible_baselines(self) -> dict[str, bool]:
+        """Tell of each of the task's systems whether this run can have it."""
+
+    @abstractmethod
+    def _scoring(self, system: str, seed: int) -> Callable[[], dict[str, Any]]:
+        """Return what scores a system at one of `evaluation.seeds` into `predictions/` and tells its cost."""
 
     @abstractmethod
     def _build_report(self, data: DataReport) -> TransferReport:
@@ -143,7 +158,58 @@ class TransferRecipe(ABC):
             self.train()
             return self.evaluate()
 
+    # Seeds and systems -----------------------------------------------------------------------------
+
+    @property
+    def first_seed(self) -> int:
+        """The seed whose model is kept."""
+        return self.config.evaluation.seeds[0]
+
+    def training_seed(self, seed: int) -> int:
+        """Return what starts and orders training at one of `evaluation.seeds`."""
+        return int(self.config.training.get("seed", 0)) + seed
+
+    def data_for(self, seed: int) -> Any:
+        """Return both domains with the training rows of one of `evaluation.seeds`."""
+        if seed == self.first_seed:
+            return self.data
+        if seed not in self._data_of:
+            self._data_of[seed] = self._load_data(seed)
+        return self._data_of[seed]
+
+    @cached_property
+    def _data_of(self) -> dict[int, Any]:
+        return {}
+
+    def baselines(self) -> list[str]:
+        """Return the asked-for systems that this run can have."""
+        possible = self._possible_baselines()
+        for system in self.config.evaluation.baselines:
+            if not possible.get(system, False):
+                logger.info("%s: cannot be measured in this run", system)
+        return [system for system in self.config.evaluation.baselines if possible.get(system, False)]
+
+    def _evaluate_systems(self) -> None:
+        """Score every system that is not scored yet, into `predictions/`."""
+        for seed in self.config.evaluation.seeds:
+            for system in [*self.baselines(), "adapted"]:
+                self._stage(f"score {system} seed {seed}", self._scoring(system, seed))
+
+    def cost_of(self, system: str) -> dict[str, Any]:
+        """Return what making a scored system cost, at the first seed."""
+        folder = self._require_folder()
+        stage = "adapted" if system == "adapted" else f"score {system} seed {self.first_seed}"
+        return folder.finished(stage, inputs=self._data_fingerprint()) or {}
+
+    def predictions_folder(self, seed: int) -> Path:
+        """Return where the predictions of one of `evaluation.seeds` are."""
+        folder = self.folder / "predictions"
+        return folder if seed == self.first_seed else folder / f"seed-{seed}"
+
     # What the stages share -------------------------------------------------------------------------
+
+    def _data_fingerprint(self) -> str:
+        return self._fingerprint
 
     def _has_source_stage(self) -> bool:
         return self.config.data.source is not None and self.config.source_stage is not None

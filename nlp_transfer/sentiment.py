@@ -47,21 +47,9 @@ class SentimentTransfer(TransferRecipe):
         return self._load_data(self.first_seed)
 
     @property
-    def first_seed(self) -> int:
-        """The seed whose model is kept."""
-        return self.config.evaluation.seeds[0]
-
-    def data_for(self, seed: int) -> TransferData:
-        """Return both domains with the training rows of one of `evaluation.seeds`."""
-        if seed == self.first_seed:
-            return self.data
-        if seed not in self._data_of:
-            self._data_of[seed] = self._load_data(seed)
-        return self._data_of[seed]
-
-    @cached_property
-    def _data_of(self) -> dict[int, TransferData]:
-        return {}
+    def model_path(self) -> str:
+        """The pretrained encoder; parsing has seen to it that there is one."""
+        return str(self.config.model.path)
 
     def _load_data(self, seed: int) -> TransferData:
         from nlp_transfer.models.loading import model_labels
@@ -69,7 +57,7 @@ class SentimentTransfer(TransferRecipe):
         config = dataclasses.replace(self.config.data, seed=self.config.data.seed + seed)
         known = None
         if not self._has_source_stage():
-            known = model_labels(self.config.model.path, revision=self.config.model.revision)
+            known = model_labels(self.model_path, revision=self.config.model.revision)
         data = load_transfer_data(config, model_labels=known)
         if not len(data.target.train) and not self._has_source_stage() and known is None:
             raise DataError(
@@ -81,15 +69,16 @@ class SentimentTransfer(TransferRecipe):
         """Return what makes the models at one of `evaluation.seeds`."""
         config = self.config
         settings = SystemSettings(
-            model_path=config.model.path,
+            model_path=self.model_path,
             revision=config.model.revision,
             max_length_tokens=config.model.max_length_tokens,
             source_stage=config.source_stage if self._has_source_stage() else None,
             adaptation=config.adaptation,
             training=config.training,
         )
-        training_seed = int(config.training.get("seed", 0)) + seed
-        return ModelMaker(settings, self.data_for(seed), seed=training_seed, folder=self.folder)
+        return ModelMaker(
+            settings, self.data_for(seed), seed=self.training_seed(seed), folder=self.folder
+        )
 
     def _check_data(self) -> DataReport:
         from nlp_transfer.data.checks import check_data
@@ -97,8 +86,8 @@ class SentimentTransfer(TransferRecipe):
 
         self._require_methods_that_fit()
         model = self.config.model
-        require_length(model.path, model.max_length_tokens, revision=model.revision)
-        tokenizer = load_tokenizer(model.path, revision=model.revision)
+        require_length(self.model_path, model.max_length_tokens, revision=model.revision)
+        tokenizer = load_tokenizer(self.model_path, revision=model.revision)
         return check_data(
             self.data, tokenizer=tokenizer, max_length_tokens=self.config.model.max_length_tokens
         )
@@ -111,9 +100,6 @@ class SentimentTransfer(TransferRecipe):
                 "start from; set adaptation.method: probe, or source_stage.method: full"
             )
 
-    def _data_fingerprint(self) -> str:
-        return self._fingerprint
-
     @cached_property
     def _fingerprint(self) -> str:
         domains = [self.data.target, *([self.data.source] if self.data.source is not None else [])]
@@ -121,7 +107,7 @@ class SentimentTransfer(TransferRecipe):
 
         rows = [[rows.fingerprint() for rows in (d.train, d.dev, d.test)] for d in domains]
         model = self.config.model
-        return fingerprint(rows, model_identity(model.path, revision=model.revision))
+        return fingerprint(rows, model_identity(self.model_path, revision=model.revision))
 
     def _train_source(self) -> dict[str, Any]:
         return self.maker(self.first_seed).train_source().as_dict()
@@ -129,51 +115,30 @@ class SentimentTransfer(TransferRecipe):
     def _train_adapted(self) -> dict[str, Any]:
         return self.maker(self.first_seed).train_adapted().as_dict()
 
-    def _evaluate_systems(self) -> None:
-        for seed in self.config.evaluation.seeds:
-            for system in [*self._baselines(), "adapted"]:
-                self._stage(f"score {system} seed {seed}", self._scoring(system, seed))
-
     def _scoring(self, system: str, seed: int) -> Callable[[], dict[str, Any]]:
         folder, kept = self.predictions_folder(seed), seed == self.first_seed
         return lambda: SystemScorer(self.maker(seed)).score(system, folder, kept=kept).as_dict()
 
-    def cost_of(self, system: str) -> dict[str, Any]:
-        """Return what making a scored system cost, at the first seed."""
-        folder = self._require_folder()
-        stage = "adapted" if system == "adapted" else f"score {system} seed {self.first_seed}"
-        return folder.finished(stage, inputs=self._data_fingerprint()) or {}
-
-    def predictions_folder(self, seed: int) -> Path:
-        """Return where the predictions of one of `evaluation.seeds` are."""
-        folder = self.folder / "predictions"
-        return folder if seed == self.first_seed else folder / f"seed-{seed}"
-
-    def _baselines(self) -> list[str]:
-        """Return the asked-for systems that this run can have."""
-        can = {
-            "majority": len(self.data.training_rows()) > 0,
-            "tfidf": len(self.data.training_rows()) > 0,
+    def _possible_baselines(self) -> dict[str, bool]:
+        labelled = len(self.data.training_rows()) > 0
+        return {
+            "majority": labelled,
+            "tfidf": labelled,
             "zero_shot": self._has_source_stage() or self._model_has_head(),
-            "probe": len(self.data.training_rows()) > 0,
+            "probe": labelled,
             "target_only": len(self.data.target.train) > 0 and self._has_source_stage(),
             "scratch": len(self.data.target.train) > 0,
         }
-        asked = self.config.evaluation.baselines
-        for system in asked:
-            if not can.get(system, False):
-                logger.info("%s: cannot be measured in this run", system)
-        return [system for system in asked if can.get(system, False)]
 
     def _model_has_head(self) -> bool:
         from nlp_transfer.models.loading import model_labels
 
-        return model_labels(self.config.model.path, revision=self.config.model.revision) is not None
+        return model_labels(self.model_path, revision=self.config.model.revision) is not None
 
     def _build_report(self, data: DataReport) -> TransferReport:
         from nlp_transfer.sentiment_report import build_report
 
-        return build_report(self, data, systems=[*self._baselines(), "adapted"])
+        return build_report(self, data, systems=[*self.baselines(), "adapted"])
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Copy the adapted model to a folder, reload it there and require the same logits within 1e-5.

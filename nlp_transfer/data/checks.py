@@ -6,7 +6,7 @@ split at all was refused before, in classification.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,9 +87,13 @@ def check_data(
             )
     if source is not None:
         found += [_domain_overlap(source, target), _domain_overlap(target, source)]
-    findings = sorted(filter(None, found), key=lambda finding: GRAVEST_FIRST.index(finding.severity))
     domains = [checked.domain for checked in (source, target) if checked is not None]
-    return DataReport({domain.name: domain_counts(domain) for domain in domains}, findings)
+    return DataReport({domain.name: domain_counts(domain) for domain in domains}, gravest_first(found))
+
+
+def gravest_first(found: Iterable[Finding | None]) -> list[Finding]:
+    """Leave out what found nothing, and sort the rest by severity."""
+    return sorted(filter(None, found), key=lambda finding: GRAVEST_FIRST.index(finding.severity))
 
 
 def domain_counts(domain: DomainData) -> dict[str, Any]:
@@ -135,6 +139,7 @@ def _domain_overlap(learnt: _Checked, scored: _Checked) -> Finding | None:
 
 def _domain_line(name: str, counts: dict[str, Any]) -> str:
     sizes = ", ".join(f"{counts[split]:,} {split}" for split in ("train", "dev", "test", "unused"))
-    shares = ", ".join(f"{label} {100 * share:.0f}%" for label, share in counts["label_shares"].items())
+    kinds = [f"{label} {100 * share:.0f}%" for label, share in counts.get("label_shares", {}).items()]
+    kinds += [f"{direction} {pairs:,}" for direction, pairs in counts.get("directions", {}).items()]
     dropped = sum(counts["dropped"].values())
-    return f"{name}: {counts['card'] or 'own file'}; {sizes}, {dropped:,} dropped; {shares}"
+    return f"{name}: {counts['card'] or 'own file'}; {sizes}, {dropped:,} dropped; {', '.join(kinds)}"

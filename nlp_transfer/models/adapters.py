@@ -1,4 +1,4 @@
-"""LoRA for encoders: which modules get an adapter, what is saved beside it, and merging back."""
+"""LoRA: which modules get an adapter, what is saved beside it, and merging back."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from nlp_transfer.models.loading import head_modules, save_json
 # All linear maps of attention and feed-forward, by model family; peft itself has no entry for half of these.
 # A name is a suffix of the module's path: "output.dense" is the attention's output and the feed-forward's.
 BERT_LIKE = ["query", "key", "value", "intermediate.dense", "output.dense"]
+BART_LIKE = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 TARGET_MODULES: dict[str, list[str]] = {
     "bert": BERT_LIKE,
     "roberta": BERT_LIKE,
@@ -28,6 +29,11 @@ TARGET_MODULES: dict[str, list[str]] = {
     "modernbert": ["Wqkv", "Wo", "Wi"],
     "albert": ["query", "key", "value", "attention.dense", "ffn", "ffn_output"],
     "mpnet": ["attn.q", "attn.k", "attn.v", "attn.o", "intermediate.dense", "output.dense"],
+    "marian": BART_LIKE,
+    "m2m_100": BART_LIKE,
+    "mbart": BART_LIKE,
+    "t5": ["q", "k", "v", "o", "wi", "wo", "wi_0", "wi_1"],
+    "mt5": ["q", "k", "v", "o", "wi", "wo", "wi_0", "wi_1"],
 }
 
 
@@ -122,12 +128,59 @@ def add_adapter(
         raise ModelError(f"LoRA cannot be added: {' '.join(str(error).split())}") from error
 
 
-def save_adapter(model: PeftModel, folder: Path, *, base: str, label_names: Sequence[str]) -> None:
-    """Write the adapter alone, with its base by name and its labels in `labels.json` (peft stores none)."""
+def add_translation_adapter(
+    model: PreTrainedModel,
+    *,
+    rank: int,
+    alpha: int,
+    targets: str | Sequence[str],
+    new_ids: Sequence[int],
+    seed: int,
+) -> PeftModel:
+    """Wrap a translation model so that only low-rank adapters and the new tokens' embeddings train.
+
+    New rows train through `trainable_token_indices`, which keeps the tie between embedding and output layer;
+    `modules_to_save` loses it when the adapter is merged (TRAPS.md).
+
+    Args:
+        model: the model; frozen layers get no adapter.
+        rank: of the two factors of each update.
+        alpha: the update's scale is alpha / rank (Hu et al. 2021, section 4.1).
+        targets: `auto`, `all-linear`, or module names.
+        new_ids: tokens that were added to the vocabulary.
+        seed: starts the adapters.
+
+    Raises:
+        ModelError: no module has such a name.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.05,
+        target_modules=target_modules(model, targets),
+        exclude_modules=["lm_head", *frozen_modules(model)],
+        trainable_token_indices=list(new_ids) or None,
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise ModelError(f"LoRA cannot be added: {' '.join(str(error).split())}") from error
+
+
+def save_adapter(
+    model: PeftModel, folder: Path, *, base: str, label_names: Sequence[str] | None = None
+) -> None:
+    """Write the adapter alone, with its base by name and a classifier's labels in `labels.json` (peft stores
+    none).
+    """
     model.peft_config["default"].base_model_name_or_path = base
     # The embeddings are never trained; peft would ask the Hub for the base's configuration to find that out.
     model.save_pretrained(str(folder), save_embedding_layers=False)
-    save_json(folder / "labels.json", list(label_names))
+    if label_names is not None:
+        save_json(folder / "labels.json", list(label_names))
 
 
 def merge(model: PeftModel) -> PreTrainedModel:

@@ -47,11 +47,14 @@ class LoadedClassifier:
 
 
 def resolve_model(path: str) -> str:
-    """Turn `package://module/folder` into a folder; Hub ids and folders stay as they are.
+    """Turn `package://module/folder` and `embedded://name` into folders; Hub ids and folders stay as they
+    are.
 
     Raises:
         ModelError: a folder is named that is not there or holds no model.
     """
+    if path.startswith("embedded://"):
+        path = f"package://nlp_transfer/embedded/{path.removeprefix('embedded://')}"
     if path.startswith("package://"):
         path = str(package_path(path))
     folder = Path(path).expanduser()
@@ -119,7 +122,7 @@ def load_tokenizer(path: str, *, revision: str | None = None) -> PreTrainedToken
     Raises:
         ModelError: it cannot be found or read, is empty, or cannot pad.
     """
-    with _as_model_error(path):
+    with as_model_error(path):
         tokenizer = AutoTokenizer.from_pretrained(resolve_model(path), revision=revision)
     # Where its files are missing, the library makes one that knows its special tokens alone, in silence.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
@@ -154,7 +157,7 @@ def load_classifier(
     config.label2id = {name: number for number, name in enumerate(label_names)}
     config.problem_type = "single_label_classification"
     tokenizer = load_tokenizer(path, revision=revision)
-    with _as_model_error(path), quiet_library():
+    with as_model_error(path), quiet_library():
         if not pretrained:
             model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
             return LoadedClassifier(model, tokenizer, [name for name, _ in model.named_parameters()])
@@ -188,7 +191,7 @@ def load_encoder(path: str, *, revision: str | None = None) -> PreTrainedModel:
     Raises:
         ModelError: it cannot be found or read.
     """
-    with _as_model_error(path), quiet_library():
+    with as_model_error(path), quiet_library():
         return AutoModel.from_pretrained(
             resolve_model(path), revision=revision, dtype=torch.float32, use_safetensors=True
         )
@@ -246,19 +249,31 @@ def freeze(model: PreTrainedModel, *, layers: int, embeddings: bool = True) -> N
         getattr(encoder, "embeddings", encoder.get_input_embeddings()).requires_grad_(False)
     if not layers:
         return
+    _freeze_stack(encoder, model.config, layers=layers)
+
+
+def freeze_encoder_layers(model: PreTrainedModel, *, layers: int) -> None:
+    """Keep the first layers of a translation model's encoder as they are.
+
+    Raises:
+        ModelError: the encoder has fewer layers.
+    """
+    _freeze_stack(model.get_encoder(), model.config, layers=layers)
+
+
+def _freeze_stack(encoder: nn.Module, config: PreTrainedConfig, *, layers: int) -> None:
     stacks = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]
     stack = max(stacks, key=len)
-    if len(stack) != model.config.num_hidden_layers or layers > len(stack):
+    if len(stack) != config.num_hidden_layers or layers > len(stack):
         raise ModelError(
-            f"freeze_layers is {layers} and {model.config.model_type} has {len(stack)} separate "
-            "layer(s); lower it"
+            f"freeze_layers is {layers} and {config.model_type} has {len(stack)} separate layer(s); lower it"
         )
     for parameter in stack[:layers].parameters():
         parameter.requires_grad_(False)
 
 
 def _load_config(path: str, revision: str | None) -> PreTrainedConfig:
-    with _as_model_error(path):
+    with as_model_error(path):
         return AutoConfig.from_pretrained(resolve_model(path), revision=revision)
 
 
@@ -279,7 +294,7 @@ def quiet_library() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _as_model_error(path: str) -> Iterator[None]:
+def as_model_error(path: str) -> Iterator[None]:
     """Turn what the library raises for a model that cannot be read into one message."""
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError

@@ -65,7 +65,7 @@ def save_model(source: str, folder: Path, *, texts: Sequence[str], revision: str
     from nlp_transfer.inference.load import FullClassifier, load_adapted
     from nlp_transfer.models.loading import resolve_model
 
-    _require_replaceable(folder)
+    require_replaceable(folder)
     loaded = load_adapted(source, revision=revision)
     resolved = Path(resolve_model(source))
     if isinstance(loaded, FullClassifier) and not resolved.is_dir():
@@ -74,20 +74,20 @@ def save_model(source: str, folder: Path, *, texts: Sequence[str], revision: str
         return folder
     before = loaded.logits(texts)
     with whole_folder(folder) as part:
-        shutil.copytree(resolved, part, dirs_exist_ok=True, ignore=_not_of_the_model)
+        shutil.copytree(resolved, part, dirs_exist_ok=True, ignore=not_of_the_model)
         _require_same(part, texts, before)
     logger.info("saved to %s: reloaded, and equal on %d texts", folder, len(texts))
     return folder
 
 
-def _not_of_the_model(folder: str, names: list[str]) -> set[str]:
+def not_of_the_model(folder: str, names: list[str]) -> set[str]:
     """Leave out of a copy what a user keeps beside a model: checkpoints, pickles, a repository."""
     entries = [Path(folder) / name for name in names]
     others = {entry.name for entry in entries if entry.is_dir() or entry.suffix not in MODEL_SUFFIXES}
     return others | {"cost.json"}
 
 
-def _require_replaceable(folder: Path) -> None:
+def require_replaceable(folder: Path) -> None:
     """Refuse a folder whose other files would be lost: it is replaced whole."""
     if folder.is_file():
         raise ConfigError(f"{folder} is a file; name a folder to save the model in")

@@ -75,3 +75,105 @@ class LengthGroupedSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size) * self.batch_size
+
+
+class TokenBatchSampler(Sampler[list[int]]):
+    """Yields batches of pairs of about equal length, each of about `batch_tokens` padded tokens.
+
+    Pairs are put in the order of both sides' lengths, once; where a batch ends in that order is fixed, so that
+    every epoch has equally many batches. In each epoch near pairs change places, and the batches come in
+    another order: both follow from (seed, epoch) alone. A global batch is cut into `parts`, one for each
+    process and accumulation step, which come one after the other.
+
+    Args:
+        source_lengths: tokens of each source, shape (pairs,).
+        target_lengths: tokens of each target, shape (pairs,).
+        batch_tokens: padded source and target tokens of a global batch; None cuts by `batch_rows`.
+        batch_rows: pairs of a global batch where `batch_tokens` is None.
+        parts: processes times accumulation steps.
+        seed: with the epoch decides the order.
+    """
+
+    def __init__(
+        self,
+        source_lengths: npt.NDArray[np.int64],
+        target_lengths: npt.NDArray[np.int64],
+        *,
+        batch_tokens: int | None,
+        batch_rows: int = 32,
+        parts: int = 1,
+        seed: int,
+    ) -> None:
+        self.source_lengths = source_lengths
+        self.target_lengths = target_lengths
+        self.parts = parts
+        self.seed = seed
+        self.epoch = 0
+        self.order = snake_order(source_lengths, target_lengths, seed=seed)
+        self.ends = batch_ends(
+            source_lengths[self.order], target_lengths[self.order],
+            batch_tokens=batch_tokens, batch_rows=batch_rows, least_rows=parts,
+        )  # fmt: skip
+
+    @property
+    def sampler(self) -> TokenBatchSampler:
+        """Itself: what accelerate hands a new epoch to."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches are yielded next; the Trainer calls it."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = np.random.default_rng([self.seed, self.epoch])
+        sizes = np.diff([0, *self.ends])
+        moved = np.arange(len(self.order)) + generator.uniform(0, MOVED_BATCHES * np.repeat(sizes, sizes))
+        batches = np.split(self.order[np.argsort(moved)], self.ends[:-1])
+        # The longest batch goes first: where memory does not suffice, the run fails at once.
+        for place in [len(batches) - 1, *generator.permutation(len(batches) - 1)]:
+            yield from (part.tolist() for part in np.array_split(batches[place], self.parts))
+
+    def __len__(self) -> int:
+        return len(self.ends) * self.parts
+
+
+# A pair moves by up to so much of a batch between epochs. More mixes more and pads more: 77% of the tokens of
+# 1,000 pairs in batches of 2,048 are real with a quarter, 74% with a whole one.
+MOVED_BATCHES = 0.25
+
+
+def snake_order(
+    source_lengths: npt.NDArray[np.int64], target_lengths: npt.NDArray[np.int64], *, seed: int
+) -> npt.NDArray[np.int64]:
+    """Order pairs by target length, and by source length up and down in turn: neighbours differ by little."""
+    chance = np.random.default_rng(seed).random(len(source_lengths))
+    turning = np.where(target_lengths % 2, -source_lengths, source_lengths)
+    return np.lexsort((chance, turning, target_lengths))
+
+
+def batch_ends(
+    source_lengths: npt.NDArray[np.int64],
+    target_lengths: npt.NDArray[np.int64],
+    *,
+    batch_tokens: int | None,
+    batch_rows: int,
+    least_rows: int,
+) -> list[int]:
+    """Cut pairs that are sorted by length into batches; return where each of them ends.
+
+    >>> batch_ends(np.array([2, 2, 2, 9]), np.array([2, 2, 2, 9]), batch_tokens=12, batch_rows=0, least_rows=1)
+    [3, 4]
+    """
+    ends: list[int] = []
+    first, widest_source, widest_target = 0, 0, 0
+    for row, (source, target) in enumerate(zip(source_lengths.tolist(), target_lengths.tolist(), strict=True)):
+        wide_source, wide_target = max(widest_source, source), max(widest_target, target)
+        rows = row - first + 1
+        full = rows > batch_rows if batch_tokens is None else rows * (wide_source + wide_target) > batch_tokens
+        if full and rows > max(1, least_rows):
+            ends.append(row)
+            first, wide_source, wide_target = row, source, target
+        widest_source, widest_target = wide_source, wide_target
+    if ends and len(source_lengths) - first < least_rows:
+        ends.pop()
+    return [*ends, len(source_lengths)]

@@ -15,26 +15,39 @@ from typing import Any
 import numpy as np
 
 
-def selection_score(accuracy: float, earlier: Sequence[float], *, rows: int) -> int:
+# Resamples of the dev rows behind the standard error of a dev score.
+DEV_RESAMPLES = 200
+
+
+def latest_not_worse(score: float, earlier: Sequence[float], *, standard_error: float) -> int:
     """Score a step by the one-standard-error rule (Breiman et al. 1984, section 3.4.3), turned to the latest
     step.
 
     Args:
-        accuracy: of this step on the dev rows.
-        earlier: accuracies of the steps before it, in order.
-        rows: dev rows.
+        score: of this step on the dev rows, higher is better.
+        earlier: scores of the steps before it, in order.
+        standard_error: of the best of them.
 
     Returns:
         The step's place if it is kept for now, 0 if an earlier one is clearly better; the highest score wins.
 
-    >>> selection_score(0.80, [0.82], rows=50), selection_score(0.60, [0.82], rows=50)
+    >>> latest_not_worse(0.80, [0.82], standard_error=0.05), latest_not_worse(0.60, [0.82], standard_error=0.05)
     (2, 0)
     """
     if not earlier:
         return 1
-    best = max(earlier)
+    return len(earlier) + 1 if score >= max(earlier) - standard_error else 0
+
+
+def selection_score(accuracy: float, earlier: Sequence[float], *, rows: int) -> int:
+    """Score a step by its accuracy on so many dev rows; see `latest_not_worse`.
+
+    >>> selection_score(0.80, [0.82], rows=50), selection_score(0.60, [0.82], rows=50)
+    (2, 0)
+    """
+    best = max(earlier, default=accuracy)
     standard_error = math.sqrt(max(best * (1 - best), 1e-4) / max(1, rows))
-    return len(earlier) + 1 if accuracy >= best - standard_error else 0
+    return latest_not_worse(accuracy, earlier, standard_error=standard_error)
 
 
 def dev_metrics(earlier: Callable[[], Sequence[float]]) -> Callable[[Any], dict[str, float]]:
@@ -50,5 +63,31 @@ def dev_metrics(earlier: Callable[[], Sequence[float]]) -> Callable[[Any], dict[
         right = np.asarray(prediction.predictions).argmax(-1) == prediction.label_ids
         accuracy = float(right.mean())
         return {"accuracy": accuracy, "selection": selection_score(accuracy, earlier(), rows=len(right))}
+
+    return compute
+
+
+def translation_dev_metrics(
+    decode: Callable[[list[list[int]]], list[str]], earlier: Callable[[], Sequence[float]]
+) -> Callable[[Any], dict[str, float]]:
+    """Build the Trainer's `compute_metrics` for translated dev rows: chrF++, and the selection score beside it.
+
+    Args:
+        decode: turns ids into texts.
+        earlier: returns the dev chrF++ of the steps before.
+    """
+    from nlp_transfer.evaluation.translation_scores import chrf_of_counts, chrf_statistics
+
+    def compute(prediction: Any) -> dict[str, float]:
+        hypotheses, references = (
+            decode([[number for number in row if number >= 0] for row in np.asarray(ids).tolist()])
+            for ids in (prediction.predictions, prediction.label_ids)
+        )
+        rows = len(references)
+        weights = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), size=DEV_RESAMPLES)
+        scores = chrf_of_counts(np.vstack([np.ones(rows), weights]) @ chrf_statistics(hypotheses, references))
+        chrf = float(scores[0])
+        kept = latest_not_worse(chrf, earlier(), standard_error=float(scores[1:].std(ddof=1)))
+        return {"chrf": chrf, "selection": kept}
 
     return compute

@@ -1,0 +1,121 @@
+"""Writing translations: ids in, ids out, in batches by tokens, whatever order they were computed in.
+
+Each row is written until its end token or its own limit, which follows from its source's length: what a
+batch holds beside a row never changes the row's translation.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from nlp_transfer.models.sequences import padded
+
+# Padded source tokens in a batch, over all beams; larger ones are no faster on a CPU. On an accelerator
+# sixteen times as many.
+BATCH_TOKENS = 2048
+ACCELERATOR_FACTOR = 16
+# A translation may have this many times its source's tokens, and so many more.
+USUAL_TARGET_RATIO, EXTRA_TOKENS = 4.0, 16
+
+
+def token_limit(source_tokens: int, *, ratio: float, most: int) -> int:
+    """Return how many tokens a translation may have at most."""
+    return min(most, math.ceil(ratio * source_tokens) + EXTRA_TOKENS)
+
+
+def generate(
+    model: Any,
+    sources: Sequence[Any],
+    prefixes: Sequence[Sequence[int]],
+    *,
+    num_beams: int,
+    most_tokens: int,
+    ratio: float = USUAL_TARGET_RATIO,
+    batch_tokens: int | None = None,
+    label: str | None = None,
+) -> list[list[int]]:
+    """Translate encoded sources.
+
+    Args:
+        model: a sequence-to-sequence model.
+        sources: ids of each source.
+        prefixes: for each row what its translation begins with, after the decoder's start token.
+        num_beams: hypotheses kept; 1 is greedy search.
+        most_tokens: of any translation.
+        ratio: tokens of a translation for each of its source's.
+        batch_tokens: padded source tokens of a batch over all beams; None is the default.
+        label: names a progress bar on stderr; None shows none.
+
+    Returns:
+        For each source the ids of its translation, prefix and end left out.
+    """
+    limit = batch_tokens or BATCH_TOKENS * (1 if model.device.type == "cpu" else ACCELERATOR_FACTOR)
+    written: list[list[int]] = [[] for _ in sources]
+    with tqdm(total=len(sources), desc=label, unit="row", file=sys.stderr, disable=label is None) as bar:
+        for rows in batches_by_length([len(source) for source in sources], limit // num_beams):
+            outputs = generate_batch(
+                model, [sources[row] for row in rows], [prefixes[row] for row in rows],
+                num_beams=num_beams, most_tokens=most_tokens, ratio=ratio,
+            )  # fmt: skip
+            for row, output in zip(rows, outputs, strict=True):
+                written[row] = output
+            bar.update(len(rows))
+    return written
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Yield row numbers, longest first, in batches of at most `batch_tokens` padded tokens."""
+    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    first = 0
+    while first < len(order):
+        size = max(1, batch_tokens // max(1, lengths[order[first]]))
+        yield [int(row) for row in order[first : first + size]]
+        first += size
+
+
+@torch.inference_mode()
+def generate_batch(
+    model: Any,
+    sources: Sequence[Any],
+    prefixes: Sequence[Sequence[int]],
+    *,
+    num_beams: int,
+    most_tokens: int,
+    ratio: float = USUAL_TARGET_RATIO,
+) -> list[list[int]]:
+    """Translate one batch; see `generate`. All prefixes are of one length."""
+    pad, end = model.config.pad_token_id, model.config.eos_token_id
+    input_ids = torch.from_numpy(padded(sources, value=pad)).to(model.device)
+    lengths = [len(source) for source in sources]
+    mask = torch.arange(input_ids.shape[1])[None, :] < torch.as_tensor(lengths)[:, None]
+    start = [[model.config.decoder_start_token_id, *prefix] for prefix in prefixes]
+    limits = [token_limit(length, ratio=ratio, most=most_tokens) for length in lengths]
+    outputs = model.generate(
+        input_ids=input_ids,
+        attention_mask=mask.long().to(model.device),
+        decoder_input_ids=torch.as_tensor(start, device=model.device),
+        num_beams=num_beams,
+        do_sample=False,
+        max_new_tokens=max(limits),
+        max_length=None,
+        forced_bos_token_id=None,
+        forced_eos_token_id=None,
+        early_stopping=num_beams > 1,
+    )
+    begins = len(start[0])
+    ends = {end, pad} if isinstance(end, int) else {*end, pad}
+    return [
+        _until(output[begins:].tolist(), ends)[:limit] for output, limit in zip(outputs, limits, strict=True)
+    ]
+
+
+def _until(ids: list[int], ends: set[int]) -> list[int]:
+    """Return the ids before the first end."""
+    return ids[: next((place for place, number in enumerate(ids) if number in ends), len(ids))]

@@ -1,0 +1,114 @@
+"""Saves translation models so that what comes back is what was trained: reloaded, and compared, before it
+counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nlp_transfer.data.pairs import Pairs
+from nlp_transfer.errors import RunError
+from nlp_transfer.inference.translator import Translator
+from nlp_transfer.models.loading import quiet_library
+from nlp_transfer.models.translation import LoadedTranslator, Use, describe, load_translator
+from nlp_transfer.publishing.save import MAX_LOGIT_DIFFERENCE, not_of_the_model, require_replaceable
+from nlp_transfer.runs import whole_folder
+
+logger = logging.getLogger(__name__)
+
+
+def save_translator(loaded: LoadedTranslator, folder: Path, *, use: Use, pairs: Pairs) -> None:
+    """Write a full translation model, reload it, and require the same logits and greedy translations.
+
+    Args:
+        loaded: a plain `transformers` model with its tokenizer.
+        folder: is replaced whole, or not at all.
+        use: is written beside the model.
+        pairs: a sample to compare on.
+
+    Raises:
+        RunError: the reloaded model scores or translates differently.
+    """
+    model, tokenizer = loaded.model, loaded.tokenizer
+    tokenizer.model_max_length = use.max_length_tokens
+    _set_default_language(loaded, use)
+    before = _outputs(loaded, use, pairs)
+    with whole_folder(folder) as part, quiet_library():
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        describe(part, use)
+        _require_same(part, use, pairs, before)
+
+
+def copy_translator(source: Path, folder: Path, *, use: Use, pairs: Pairs) -> Path:
+    """Copy a saved model to another folder, reload it there, and require the same outputs.
+
+    Raises:
+        ConfigError: the folder is a file, or holds something else than an older copy.
+        RunError: the copy scores or translates differently.
+    """
+    require_replaceable(folder)
+    before = _outputs(load_translator(str(source)), use, pairs)
+    with whole_folder(folder) as part:
+        shutil.copytree(source, part, dirs_exist_ok=True, ignore=not_of_the_model)
+        _require_same(part, use, pairs, before)
+    logger.info("saved to %s: reloaded, and equal on %d pairs", folder, len(pairs))
+    return folder
+
+
+def _set_default_language(loaded: LoadedTranslator, use: Use) -> None:
+    """Have plain `generate` write the target language where the decoder is told it by a token."""
+    src_lang, tgt_lang = use.directions[0]
+    prefix = loaded.family.decoder_prefix(loaded.tgt_lang(tgt_lang))
+    if prefix:
+        loaded.model.generation_config.forced_bos_token_id = prefix[0]
+        loaded.tokenizer.src_lang = loaded.src_lang(src_lang)
+        loaded.tokenizer.tgt_lang = loaded.tgt_lang(tgt_lang)
+
+
+def _outputs(loaded: LoadedTranslator, use: Use, pairs: Pairs) -> tuple[torch.Tensor | None, list[str]]:
+    """Return the first step's logits of each pair and the greedy translations."""
+    if not len(pairs):
+        return None, []
+    loaded.model.eval().to("cpu")
+    translator = Translator(
+        loaded, directions=use.directions, max_length_tokens=use.max_length_tokens, target_ratio=use.target_ratio
+    )
+    logits, written = [], []
+    for source, (src_lang, tgt_lang) in zip(pairs.sources, pairs.directions, strict=True):
+        written += translator.translate([source], src_lang=src_lang, tgt_lang=tgt_lang, num_beams=1)
+        logits.append(_first_logits(loaded, source, src_lang, tgt_lang))
+    return torch.stack(logits), written
+
+
+@torch.inference_mode()
+def _first_logits(loaded: LoadedTranslator, source: str, src_lang: str, tgt_lang: str) -> Any:
+    code = loaded.tgt_lang(tgt_lang)
+    ids = loaded.family.encode_sources([source], src_lang=loaded.src_lang(src_lang), tgt_lang=code)[0]
+    start = [loaded.model.config.decoder_start_token_id, *loaded.family.decoder_prefix(code)]
+    return loaded.model(
+        input_ids=torch.as_tensor([ids.tolist()]), decoder_input_ids=torch.as_tensor([start])
+    ).logits[0, -1]
+
+
+def _require_same(folder: Path, use: Use, pairs: Pairs, before: tuple[torch.Tensor | None, list[str]]) -> None:
+    logits, written = _outputs(load_translator(str(folder)), use, pairs)
+    if logits is None or before[0] is None:
+        return
+    difference = float((logits - before[0]).abs().max())
+    if not difference <= MAX_LOGIT_DIFFERENCE:
+        raise RunError(
+            f"the saved model is not the trained one: its logits differ by {difference:.2g} on {len(pairs)} "
+            f"pairs (at most {MAX_LOGIT_DIFFERENCE:g} is allowed); nothing was saved"
+        )
+    differing = sum(first != second for first, second in zip(before[1], written, strict=True))
+    if differing:
+        raise RunError(
+            f"the saved model is not the trained one: {differing} of {len(pairs)} translations differ; "
+            "nothing was saved"
+        )

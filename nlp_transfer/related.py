@@ -1,0 +1,78 @@
+"""Which of a model's languages stands nearest to one that it does not have: the one that translates best."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nlp_transfer.data.pairs import Pairs
+from nlp_transfer.errors import ModelError
+
+if TYPE_CHECKING:
+    from nlp_transfer.inference.translator import Translator
+
+logger = logging.getLogger(__name__)
+# Models with more languages than this are asked for the nearest ones by name alone.
+MAX_TRIED = 8
+
+
+def related_languages(translator: Translator, pairs: Pairs, *, chosen: str = "auto") -> dict[str, str]:
+    """Return for each language that a model lacks its own code of the related one.
+
+    Args:
+        translator: the model.
+        pairs: dev pairs of the target, which the candidates translate.
+        chosen: `auto`, or the related language by name.
+
+    Raises:
+        ModelError: the chosen language is not the model's, or the model lacks a source language.
+    """
+    from nlp_transfer.models.languages import find_language, require_language
+
+    known = translator.loaded.family.languages()
+    if not known:
+        return {}
+    related = {}
+    for src_lang, tgt_lang in dict.fromkeys(pairs.directions):
+        translator.loaded.src_lang(src_lang)
+        if find_language(tgt_lang, known) is not None:
+            continue
+        if chosen != "auto":
+            related[tgt_lang] = require_language(chosen, known, model="adaptation.related_lang: the model")
+            continue
+        rows = [row for row, direction in enumerate(pairs.directions) if direction == (src_lang, tgt_lang)]
+        related[tgt_lang] = _best(translator, pairs.take(rows), _candidates(tgt_lang, known))
+    return related
+
+
+def _candidates(wanted: str, known: Sequence[str]) -> list[str]:
+    """Return the languages that are tried: all of a few, the nearest by name of many."""
+    from nlp_transfer.models.languages import near_languages
+
+    if len(known) <= MAX_TRIED:
+        return list(known)
+    near = near_languages(wanted, known, most=MAX_TRIED)
+    if not near:
+        raise ModelError(
+            f"the model has no language near {wanted!r}; name one in adaptation.related_lang: {', '.join(known[:20])}"
+        )
+    return near
+
+
+def _best(translator: Translator, pairs: Pairs, candidates: Sequence[str]) -> str:
+    from nlp_transfer.evaluation.translation_scores import chrf_of_counts, chrf_statistics
+
+    if len(candidates) == 1:
+        return candidates[0]
+    scores = {}
+    for candidate in candidates:
+        written = translator.translate(
+            pairs.sources, src_lang=pairs.directions[0][0], tgt_lang=candidate, num_beams=1
+        )
+        counts = chrf_statistics(written, pairs.targets).sum(axis=0, keepdims=True)
+        scores[candidate] = float(chrf_of_counts(counts)[0])
+    best = max(scores, key=lambda candidate: scores[candidate])
+    listing = ", ".join(f"{candidate} {score:.1f}" for candidate, score in scores.items())
+    logger.info("related language: %s (chrF++ on %d dev pairs: %s)", best, len(pairs), listing)
+    return best

@@ -1,0 +1,69 @@
+"""Source models kept across runs, by everything that they follow from: a curve trains its source model once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from nlp_transfer.data.sources import cache_dir
+from nlp_transfer.errors import ModelError
+from nlp_transfer.runs import whole_folder, write_text
+from nlp_transfer.training.costs import Cost
+from nlp_transfer.training.processes import is_main, wait_for_all
+
+logger = logging.getLogger(__name__)
+# Written last beside a kept source model: what it hashes to.
+WHOLE = "whole.txt"
+
+
+def kept_source_model(key: str, make: Callable[[Path], Cost], *, into: Path) -> Cost:
+    """Make a source model, or take the same one from the cache; then copy it into a run folder.
+
+    Args:
+        key: hash of everything that the model follows from.
+        make: trains it into a folder and says what it cost.
+        into: the run's folder for it, replaced whole.
+
+    Returns:
+        What making it cost, when it was made.
+    """
+    from nlp_transfer.models.loading import model_identity
+
+    kept = cache_dir() / "source_models" / key
+    if _is_whole(kept):
+        logger.info("source model: the same one was trained before; taken from %s", kept)
+    else:
+        cost = make(kept)
+        if is_main():
+            write_text(kept / "cost.json", json.dumps(cost.as_dict()))
+            write_text(kept / WHOLE, model_identity(str(kept)))
+        wait_for_all()
+    if is_main():
+        with whole_folder(into) as part:
+            shutil.copytree(kept, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WHOLE))
+    wait_for_all()
+    return Cost(**json.loads((kept / "cost.json").read_text(encoding="utf-8")))
+
+
+def source_seconds(folder: Path) -> float:
+    """Return what making the source model in a folder took, 0 where there is none."""
+    cost = folder / "cost.json"
+    return float(json.loads(cost.read_text(encoding="utf-8"))["seconds"]) if cost.is_file() else 0.0
+
+
+def _is_whole(kept: Path) -> bool:
+    """Tell whether a source model stands in the cache as it was written there."""
+    from nlp_transfer.models.loading import model_identity
+
+    if not (kept / WHOLE).is_file():
+        return False
+    try:
+        if (kept / WHOLE).read_text(encoding="utf-8") == model_identity(str(kept)):
+            return True
+    except ModelError:
+        pass
+    logger.warning("the source model kept in %s is damaged; training it again", kept)
+    return False

@@ -1,0 +1,231 @@
+"""Makes a translation model out of a start and sentence pairs, by one of the methods.
+
+`full` trains all weights, `lora` adds low-rank adapters and merges them. A start is a pretrained model, a
+source model, the same shape at random (`scratch`), or a model that is made anew with its vocabulary. All go
+through here, so that they are compared under one procedure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel
+
+from nlp_transfer.data.pairs import NO_PAIRS, Pairs
+from nlp_transfer.errors import ModelError
+from nlp_transfer.models.adapters import add_translation_adapter, merge, save_adapter
+from nlp_transfer.models.loading import freeze_encoder_layers
+from nlp_transfer.models.translation import (
+    Architecture,
+    LoadedTranslator,
+    add_language,
+    load_translator,
+    new_translator,
+)
+from nlp_transfer.training.fit_translation import fit_translator
+from nlp_transfer.training.loop import FitResult, parameter_counts
+from nlp_transfer.training.processes import is_main
+
+# Chosen on dev rows; benchmarks/results/translation_defaults.json has the runs.
+DEFAULTS: dict[str, Any] = {
+    "label_smoothing_factor": 0.1,
+    "adam_beta2": 0.98,
+    "weight_decay": 0.0,
+    "warmup_steps": 0.1,
+}
+# Small models take larger steps. At a width of 256; it falls with the width's power below: 3.3e-4 at 512
+# (opus-mt), 1.1e-4 at 1,024 (M2M100, NLLB, mBART).
+LEARNING_RATE_AT_256, LEARNING_RATE_POWER = 1e-3, 1.6
+LORA_LEARNING_RATE_FACTOR = 3.0
+BATCH_TOKENS = 2048
+# Times that pairs are seen: more often the fewer there are.
+PASSES_AT_1000, MIN_PASSES, MAX_PASSES = 30, 2, 40
+# Dev translations in a run, and the dev pairs that they are scored on: translating is slow.
+EVALUATIONS, MAX_SELECTION_PAIRS = 5, 200
+# Source pairs beside each target pair by default.
+REPLAY = 0.5
+
+
+@dataclass(frozen=True)
+class TranslationProcedure:
+    """How a translation model is made: plain values out of a recipe."""
+
+    method: str
+    max_length_tokens: int
+    seed: int
+    arguments: Mapping[str, Any]
+    """TrainingArguments."""
+    batch_tokens: int | None = None
+    """Padded tokens of a step; None takes the default, or rows where the arguments ask for them."""
+    freeze_layers: int = 0
+    rank: int = 16
+    alpha: int = 32
+    target_modules: str | list[str] = "auto"
+    replay: float | None = 0.0
+    """Source pairs beside each target pair; None takes the default."""
+    related: Mapping[str, str] | None = None
+    """For a language that the start does not have, the start's own code of the one that it starts from."""
+
+
+@dataclass(frozen=True)
+class TrainedTranslator:
+    """A trained translation model and what it took."""
+
+    loaded: LoadedTranslator
+    fit: FitResult
+    trainable: int
+    total: int
+    target_ratio: float
+    """Tokens that nearly all translations have at most for each of their source's."""
+
+
+def train_translator(
+    start: str | Architecture,
+    procedure: TranslationProcedure,
+    train: Pairs,
+    dev: Pairs = NO_PAIRS,
+    *,
+    label: str,
+    folder: Path,
+    revision: str | None = None,
+    pretrained: bool = True,
+    replayed: Pairs | None = None,
+    history: Path | None = None,
+    adapter_folder: Path | None = None,
+) -> TrainedTranslator:
+    """Train a translation model by `full` or `lora`.
+
+    Args:
+        start: Hub id or folder of the model to start from, or the shape of one to make anew.
+        procedure: how.
+        train: pairs to learn from.
+        dev: pairs to select the best step on; may be empty.
+        label: names the run in progress and history.
+        folder: for checkpoints.
+        revision: Hub revision of the start.
+        pretrained: False starts all weights at random and trains them all, whatever the method.
+        replayed: source pairs, of which `procedure.replay` times the target's number join the training.
+        history: file for one line a logged step.
+        adapter_folder: where `lora` leaves its adapter alone.
+
+    Raises:
+        ModelError: the start cannot be loaded, or does not fit the pairs' languages.
+    """
+    torch.manual_seed(procedure.seed)
+    loaded = _start(start, procedure, train, revision=revision, pretrained=pretrained)
+    new_ids = [
+        number
+        for language, like in (procedure.related or {}).items()
+        for number in add_language(loaded, language, like=like)
+    ]
+    method = procedure.method if pretrained and isinstance(start, str) else "full"
+    model: Any = loaded.model
+    if pretrained and procedure.freeze_layers:
+        freeze_encoder_layers(model, layers=procedure.freeze_layers)
+    if method == "lora":
+        model = add_translation_adapter(
+            model, rank=procedure.rank, alpha=procedure.alpha, targets=procedure.target_modules,
+            new_ids=new_ids, seed=procedure.seed,
+        )  # fmt: skip
+    trainable, total = parameter_counts(model)
+    arguments = training_arguments(loaded, replace(procedure, method=method), pairs=len(train))
+    rows, arguments = with_replay(train, replayed, arguments, procedure)
+    result = fit_translator(
+        loaded,
+        model,
+        rows,
+        dev.take(range(min(len(dev), MAX_SELECTION_PAIRS))),
+        label=label,
+        arguments=arguments,
+        batch_tokens=_batch_tokens(procedure),
+        evaluations=EVALUATIONS,
+        folder=folder,
+        history=history,
+        seed=procedure.seed,
+        max_length_tokens=procedure.max_length_tokens,
+    )
+    if isinstance(model, PeftModel):
+        if adapter_folder is not None and is_main() and isinstance(start, str):
+            save_adapter(model, adapter_folder, base=start, label_names=None)
+        loaded = replace(loaded, model=merge(model))
+    for parameter in loaded.model.parameters():
+        parameter.requires_grad_(True)
+    return TrainedTranslator(loaded, result, trainable, total, result.target_ratio)
+
+
+def _start(
+    start: str | Architecture,
+    procedure: TranslationProcedure,
+    train: Pairs,
+    *,
+    revision: str | None,
+    pretrained: bool,
+) -> LoadedTranslator:
+    if isinstance(start, str):
+        return load_translator(start, revision=revision, pretrained=pretrained)
+    languages = list(dict.fromkeys(target for _, target in train.directions))
+    return new_translator(
+        start, [*train.sources, *train.targets], languages=languages,
+        max_length_tokens=procedure.max_length_tokens,
+    )  # fmt: skip
+
+
+def training_arguments(
+    loaded: LoadedTranslator, procedure: TranslationProcedure, *, pairs: int
+) -> dict[str, Any]:
+    """Complete a recipe's TrainingArguments with the defaults that follow from the model and the data."""
+    width = getattr(loaded.model.config, "d_model", 512)
+    rate = LEARNING_RATE_AT_256 * (256 / width) ** LEARNING_RATE_POWER
+    if procedure.method == "lora":
+        rate *= LORA_LEARNING_RATE_FACTOR
+    derived = {**DEFAULTS, "learning_rate": rate, "num_train_epochs": passes_for(pairs)}
+    if "max_steps" in procedure.arguments:
+        derived.pop("num_train_epochs")
+    return {**derived, **procedure.arguments}
+
+
+def passes_for(pairs: int) -> int:
+    """Return how many times so many pairs are seen by default."""
+    return int(np.clip(round(PASSES_AT_1000 * math.sqrt(1000 / max(1, pairs))), MIN_PASSES, MAX_PASSES))
+
+
+def _batch_tokens(procedure: TranslationProcedure) -> int | None:
+    if procedure.batch_tokens is not None:
+        return procedure.batch_tokens
+    return None if "per_device_train_batch_size" in procedure.arguments else BATCH_TOKENS
+
+
+def with_replay(
+    train: Pairs, replayed: Pairs | None, arguments: Mapping[str, Any], procedure: TranslationProcedure
+) -> tuple[Pairs, dict[str, Any]]:
+    """Mix source pairs in: other ones beside the target's in each pass, as far as there are any.
+
+    One long epoch holds the target pairs as often as they are to be seen, as in training/adapt.py.
+
+    Returns:
+        (pairs of an epoch, arguments with the number of epochs).
+    """
+    replay = REPLAY if procedure.replay is None else procedure.replay
+    wanted = round(len(train) * replay)
+    if replayed is None or not len(replayed) or not wanted or "max_steps" in arguments:
+        return train, dict(arguments)
+    passes = max(1, math.ceil(arguments["num_train_epochs"]))
+    order = np.random.default_rng(procedure.seed).permutation(len(replayed))[: wanted * passes]
+    seen = [row for _ in range(passes) for row in range(len(train))]
+    return train.take(seen).joined(replayed.take(order)), {**arguments, "num_train_epochs": 1}
+
+
+def require_method(method: str) -> None:
+    """Raise where a method is not one of translation's.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if method not in ("full", "lora"):
+        raise ModelError(f"method {method} is for classifiers; translation models are trained by full or lora")

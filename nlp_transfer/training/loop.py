@@ -1,0 +1,148 @@
+"""What every training run shares, whatever it trains: selection, checkpoints, progress, costs.
+
+The Trainer is built by fit.py and fit_translation.py; this module runs it and says what came of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from nlp_transfer.models.loading import quiet_library
+from nlp_transfer.training.callbacks import HistoryFile, LossGuard, ProgressBar, SelectionClock
+
+logger = logging.getLogger(__name__)
+
+# Arguments that say nothing without dev rows; the library refuses some of them then.
+SELECTING = (
+    "eval_strategy",
+    "eval_steps",
+    "eval_delay",
+    "eval_on_start",
+    "load_best_model_at_end",
+    "metric_for_best_model",
+    "greater_is_better",
+)
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training run took and where its best step lies."""
+
+    steps: int
+    best_step: int
+    seconds: float
+    """Optimisation alone."""
+    selection_seconds: float
+    """Dev evaluation."""
+    tokens: int
+    """Real (unpadded) tokens seen, all processes together."""
+    history: list[dict[str, Any]]
+    target_ratio: float = 0.0
+    """Translation: tokens that nearly all training targets have at most for each of their source's."""
+
+
+def run_trainer(
+    trainer: Trainer, *, label: str, seed: int, history: Path | None, tokens_an_epoch: int
+) -> FitResult:
+    """Train, from the newest checkpoint in the Trainer's folder where there is one.
+
+    Args:
+        trainer: with model, rows and arguments; its own progress bar and printer are taken off.
+        label: names the run in the progress bar and the history.
+        seed: of the run, for the history.
+        history: file for one line a logged step.
+        tokens_an_epoch: real tokens of all training rows.
+
+    Raises:
+        RunError: the loss is not a number any more.
+    """
+    clock, bar = SelectionClock(), ProgressBar(label)
+    for watcher in (bar, clock, LossGuard(label)):
+        trainer.add_callback(watcher)
+    for noisy in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(noisy)
+    if history is not None:
+        trainer.add_callback(HistoryFile(history, label, seed=seed))
+    began = time.perf_counter()
+    with quiet_library(), contextlib.closing(bar):
+        trainer.train(resume_from_checkpoint=_newest_checkpoint(Path(trainer.args.output_dir)))
+    seconds = time.perf_counter() - began
+    # Takes the mixed-precision wrapper off, in place: from here on the model computes as `transformers` loads
+    # it.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    best = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
+    return FitResult(
+        steps=trainer.state.global_step,
+        best_step=best or trainer.state.global_step,
+        seconds=seconds - clock.seconds,
+        selection_seconds=clock.seconds,
+        tokens=int(tokens_an_epoch * (trainer.state.epoch or 0)),
+        history=trainer.state.log_history,
+    )
+
+
+def with_selection(arguments: Mapping[str, Any], *, dev: bool, evaluations: float) -> dict[str, Any]:
+    """Have the dev rows scored, and the best weights kept; without dev rows, neither.
+
+    A recipe that sets when to evaluate or to save is left to it. A run without dev rows is too short to be
+    worth checkpoints: its stage starts again.
+
+    Args:
+        arguments: TrainingArguments of the recipe.
+        dev: whether there are dev rows.
+        evaluations: in the whole run; 1 evaluates after each epoch.
+    """
+    if not dev:
+        own = {name: value for name, value in arguments.items() if name not in SELECTING}
+        return {"save_strategy": "no", **own}
+    if {"eval_strategy", "save_strategy"} & set(arguments):
+        return dict(arguments)
+    when = {"strategy": "epoch"} if evaluations == 1 else {"strategy": "steps", "steps": 1 / evaluations}
+    moments = {f"{moment}_{name}": value for moment in ("eval", "save") for name, value in when.items()}
+    return {**moments, "load_best_model_at_end": True, "metric_for_best_model": "eval_selection", **arguments}
+
+
+def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
+    """Return (trainable, all) parameters."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+
+
+def say_what_follows(trainer: Trainer, label: str, *, rows: int, batch: str, tokens_a_step: float) -> None:
+    """Log once what was derived: rows, effective batch, precision, trainable share, tokens a step."""
+    settings = trainer.args
+    trainable, total = parameter_counts(trainer.model)
+    precision = "bfloat16" if settings.bf16 else "float16" if settings.fp16 else "float32"
+    logger.info(
+        "%s: %s rows, %s on %d process(es), %s, %s of %s parameters train (%.0f%%), about %s tokens a step",
+        label,
+        f"{rows:,}",
+        batch,
+        settings.world_size,
+        precision,
+        f"{trainable:,}",
+        f"{total:,}",
+        100 * trainable / total,
+        f"{tokens_a_step:,.0f}",
+    )
+
+
+def earlier_values(trainer: Trainer, name: str) -> Sequence[float]:
+    """Return a dev score of the steps before, out of the history: a resumed run has it too."""
+    return [record[name] for record in trainer.state.log_history if name in record]
+
+
+def _newest_checkpoint(folder: Path) -> str | None:
+    from transformers.trainer_utils import get_last_checkpoint
+
+    return get_last_checkpoint(str(folder)) if folder.is_dir() else None

@@ -1,0 +1,140 @@
+"""Translation transfer: a parent with ample sentence pairs, a child language with few or none.
+
+Makes the source model, adapts it, scores it beside every baseline on the same held-out pairs of both domains,
+and reports. How a model is trained, scored and reported stands in the packages that this module calls.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlp_transfer.data.pairs import TransferPairs
+from nlp_transfer.data.parallel import load_transfer_pairs
+from nlp_transfer.errors import DataError, RunError
+from nlp_transfer.recipe import TransferRecipe
+from nlp_transfer.runs import fingerprint
+from nlp_transfer.translation_making import PARITY_PAIRS, TranslationMaker, TranslationSettings
+from nlp_transfer.translation_systems import TranslationScorer
+
+if TYPE_CHECKING:
+    from nlp_transfer.data.checks import DataReport
+    from nlp_transfer.reporting.report import TransferReport
+
+logger = logging.getLogger(__name__)
+
+
+class TranslationTransfer(TransferRecipe):
+    """Adapts a translation model from well-resourced language pairs to a less common one; see
+    `TransferRecipe` for the stages.
+
+    >>> from nlp_transfer.config import parse_config
+    >>> recipe = TranslationTransfer(parse_config({"task": "translation", "output_dir": "runs/example",
+    ...     "model": {"path": "embedded://romance"},
+    ...     "data": {"target": {"path": "pairs.tsv", "src_lang": "en", "tgt_lang": "gl"}}}))
+    >>> recipe.folder.name
+    'example'
+    """
+
+    task = "translation"
+
+    @cached_property
+    def data(self) -> TransferPairs:
+        """Both domains, split, with the training pairs of the first of `evaluation.seeds`."""
+        return self._load_data(self.first_seed)
+
+    def _load_data(self, seed: int) -> TransferPairs:
+        data = load_transfer_pairs(dataclasses.replace(self.config.data, seed=self.config.data.seed + seed))
+        if not len(data.target.train) and self.config.model.path is None and not self._has_source_stage():
+            raise DataError("nothing to learn from: no target pair, no source domain, and no model")
+        return data
+
+    def maker(self, seed: int) -> TranslationMaker:
+        """Return what makes the models at one of `evaluation.seeds`."""
+        if seed not in self._makers:
+            config = self.config
+            settings = TranslationSettings(
+                model_path=config.model.path,
+                architecture=config.model.architecture,
+                revision=config.model.revision,
+                max_length_tokens=config.model.max_length_tokens,
+                source_stage=config.source_stage if self._has_source_stage() else None,
+                adaptation=config.adaptation,
+                training=config.training,
+                num_beams=config.evaluation.num_beams,
+            )
+            self._makers[seed] = TranslationMaker(
+                settings, self.data_for(seed), seed=self.training_seed(seed), folder=self.folder
+            )
+        return self._makers[seed]
+
+    @cached_property
+    def _makers(self) -> dict[int, TranslationMaker]:
+        return {}
+
+    def _check_data(self) -> DataReport:
+        from nlp_transfer.data.pair_checks import check_pairs
+        from nlp_transfer.translation_preflight import check_model
+
+        encode = check_model(self.config, self.data)
+        return check_pairs(
+            self.data, encode=encode, max_length_tokens=self.config.model.max_length_tokens
+        )
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        from nlp_transfer.models.loading import model_identity
+
+        domains = [self.data.target, *([self.data.source] if self.data.source is not None else [])]
+        rows = [[pairs.fingerprint() for pairs in (d.train, d.dev, d.test)] for d in domains]
+        model = self.config.model
+        start: Any = (
+            model_identity(model.path, revision=model.revision)
+            if model.path is not None
+            else dataclasses.asdict(model.architecture)  # type: ignore[call-overload]
+        )
+        return fingerprint(rows, start)
+
+    def _train_source(self) -> dict[str, Any]:
+        return self.maker(self.first_seed).train_source().as_dict()
+
+    def _train_adapted(self) -> dict[str, Any]:
+        return self.maker(self.first_seed).train_adapted().as_dict()
+
+    def _scoring(self, system: str, seed: int) -> Callable[[], dict[str, Any]]:
+        folder, kept = self.predictions_folder(seed), seed == self.first_seed
+        return lambda: TranslationScorer(self.maker(seed)).score(system, folder, kept=kept).as_dict()
+
+    def _possible_baselines(self) -> dict[str, bool]:
+        return {
+            "copy": True,
+            "zero_shot": self.maker(self.first_seed).is_trained(),
+            # Without a model to start from the adapted one is itself made from nothing.
+            "scratch": len(self.data.target.train) > 0 and self.maker(self.first_seed).is_trained(),
+        }
+
+    def _build_report(self, data: DataReport) -> TransferReport:
+        from nlp_transfer.translation_report import build_report
+
+        return build_report(self, data, systems=[*self.baselines(), "adapted"])
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Copy the adapted model to a folder, reload it there and require the same logits and translations.
+
+        Raises:
+            RunError: nothing was trained yet, or the reloaded model translates differently.
+        """
+        from nlp_transfer.models.translation import Use, read_description
+        from nlp_transfer.publishing.save_translation import copy_translator
+
+        model = self.folder / "model"
+        description = read_description(model)
+        if description is None:
+            raise RunError(f"{self.folder} holds no trained model; run `nlp-transfer train` first")
+        pairs = self.data.target.test
+        sample = pairs.take(range(min(len(pairs), PARITY_PAIRS)))
+        return copy_translator(model, Path(folder), use=Use(**description), pairs=sample)

@@ -1,0 +1,87 @@
+"""What a translation recipe asks of its model before training: that it knows the languages and can be
+trained as asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nlp_transfer.config import RecipeConfig
+from nlp_transfer.data.pair_checks import EncodedSides
+from nlp_transfer.data.pairs import Pairs, TransferPairs
+from nlp_transfer.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from nlp_transfer.models.translation import LoadedTranslator
+
+METHODS = ("full", "lora")
+
+
+def check_model(config: RecipeConfig, data: TransferPairs) -> Callable[[Pairs], EncodedSides] | None:
+    """Look at a recipe's model; return how it cuts pairs, or None where it is made anew.
+
+    Raises:
+        ConfigError: a method is not one of translation's.
+        ModelError: the model cannot be loaded, is too short, or does not know a language that it must.
+    """
+    _require_methods(config)
+    path = config.model.path
+    if path is None:
+        return None
+    from nlp_transfer.models.translation import load_tokens, max_positions
+
+    loaded = load_tokens(path, revision=config.model.revision)
+    limit = max_positions(loaded.model.config)
+    if limit is not None and config.model.max_length_tokens > limit:
+        raise ModelError(
+            f"model.max_length_tokens is {config.model.max_length_tokens} and {path} reads {limit} at most; lower it"
+        )
+    _require_languages(config, data, loaded, path)
+    return lambda pairs: _encode(loaded, pairs)
+
+
+def _require_methods(config: RecipeConfig) -> None:
+    stage = config.source_stage
+    asked = {"adaptation.method": config.adaptation.method}
+    if stage is not None:
+        asked["source_stage.method"] = stage.method
+    for key, method in asked.items():
+        if method not in METHODS:
+            raise ConfigError(
+                f"{key} is {method}, which is for classifiers; translation models are trained by "
+                f"{' or '.join(METHODS)}"
+            )
+
+
+def _require_languages(
+    config: RecipeConfig, data: TransferPairs, loaded: LoadedTranslator, path: str
+) -> None:
+    """Every source language and every parent's target must be the model's; the child's may be new."""
+    domains = [(data.target, False), *([(data.source, True)] if data.source is not None else [])]
+    for domain, as_parent in domains:
+        for src_lang, tgt_lang in domain.directions:
+            loaded.src_lang(src_lang, name=path)
+            if as_parent and config.source_stage is None:
+                loaded.tgt_lang(tgt_lang, name=path)
+
+
+def _encode(loaded: LoadedTranslator, pairs: Pairs) -> EncodedSides:
+    known = loaded.family.languages()
+    unknown_id = loaded.tokenizer.unk_token_id
+    source_ids, target_ids = [], []
+    for source, target, (src_lang, tgt_lang) in zip(pairs.sources, pairs.targets, pairs.directions, strict=True):
+        from nlp_transfer.models.languages import find_language
+
+        src_code = loaded.src_lang(src_lang)
+        tgt_code = (find_language(tgt_lang, known) or known[0]) if known else tgt_lang
+        source_ids.append(loaded.family.encode_sources([source], src_lang=src_code, tgt_lang=tgt_code)[0])
+        target_ids.append(loaded.family.encode_targets([target], tgt_lang=tgt_code)[0])
+    return EncodedSides(
+        source_tokens=np.asarray([len(ids) for ids in source_ids], dtype=np.int64),
+        target_tokens=np.asarray([len(ids) for ids in target_ids], dtype=np.int64),
+        source_unknown=sum(int((ids == unknown_id).sum()) for ids in source_ids),
+        target_unknown=sum(int((ids == unknown_id).sum()) for ids in target_ids),
+    )

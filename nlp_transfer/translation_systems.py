@@ -1,0 +1,131 @@
+"""Scores the systems that a translation run compares: one file of translations for each system and domain.
+
+A system's cost is returned. Making the models is left to translation_making.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nlp_transfer.data.pairs import Direction, PairDomain, Pairs
+from nlp_transfer.evaluation.predictions import write_translations
+from nlp_transfer.training.costs import Cost, measured
+from nlp_transfer.training.processes import is_main, wait_for_all
+from nlp_transfer.translation_making import TranslationMaker
+
+if TYPE_CHECKING:
+    from nlp_transfer.inference.translator import Translator
+    from nlp_transfer.training.adapt_translation import TrainedTranslator
+
+# Scores a domain's pairs; None where a system has nothing to say about the domain.
+Translate = Callable[[Pairs, str], list[str] | None]
+
+
+class TranslationScorer:
+    """Scores systems on both domains' test pairs, with the models of one maker."""
+
+    def __init__(self, maker: TranslationMaker) -> None:
+        self.maker = maker
+        self.data = maker.data
+
+    def score(self, system: str, folder: Path, *, kept: bool) -> Cost:
+        """Write a system's translations of both domains' test sources; return what making it cost.
+
+        Args:
+            system: one of DESIGN's systems.
+            folder: where the translations go.
+            kept: whether `model/` is this seed's adapted model; otherwise it is made again, for its score
+                alone.
+        """
+        adapted = self._kept if kept or not len(self.data.target.train) else self._adapted_again
+        ways: dict[str, Callable[[Cost], Translate]] = {
+            "copy": self._copy,
+            "zero_shot": self._zero_shot,
+            "scratch": self._scratch,
+            "adapted": adapted,
+        }
+        domains: dict[str, PairDomain | None] = {"target": self.data.target, "source": self.data.source}
+        with measured() as cost:
+            translate = ways[system](cost)
+        for name, domain in domains.items():
+            if domain is None:
+                continue
+            translations = translate(domain.test, name) if is_main() else None
+            if translations is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                write_translations(folder / f"{system}.{name}.jsonl", domain.test.ids, translations)
+        wait_for_all()
+        return cost
+
+    def _copy(self, cost: Cost) -> Translate:
+        return lambda pairs, _: list(pairs.sources)
+
+    def _zero_shot(self, cost: Cost) -> Translate:
+        from nlp_transfer.source_models import source_seconds
+
+        cost.seconds = source_seconds(self.maker.source_folder)
+        return self._by(self.maker.translator(), "zero_shot", asked_as=self.maker.related())
+
+    def _scratch(self, cost: Cost) -> Translate:
+        translate = self._by(self._translator(self.maker.scratch(cost)), "scratch")
+        # It never saw the source's languages.
+        return lambda pairs, domain: translate(pairs, domain) if domain == "target" else None
+
+    def _kept(self, cost: Cost) -> Translate:
+        from nlp_transfer.inference.translator import load_translation_model
+
+        return self._by(load_translation_model(str(self.maker.model_folder)), "adapted")
+
+    def _adapted_again(self, cost: Cost) -> Translate:
+        return self._by(self._translator(self.maker.adapt(cost)), "adapted")
+
+    def _translator(self, trained: TrainedTranslator) -> Translator:
+        from nlp_transfer.inference.devices import device
+        from nlp_transfer.inference.translator import Translator
+
+        trained.loaded.model.to(device())
+        return Translator(
+            trained.loaded,
+            directions=self.data.target.directions,
+            max_length_tokens=self.maker.settings.max_length_tokens,
+            num_beams=self.maker.settings.num_beams,
+            target_ratio=trained.target_ratio,
+        )
+
+    def _by(
+        self, translator: Translator, system: str, *, asked_as: Mapping[str, str] | None = None
+    ) -> Translate:
+        return lambda pairs, domain: translate_pairs(
+            translator, pairs, label=f"score {system} on {domain}", asked_as=asked_as or {}
+        )
+
+
+def translate_pairs(
+    translator: Translator, pairs: Pairs, *, label: str | None, asked_as: Mapping[str, str]
+) -> list[str]:
+    """Translate the sources of pairs, each direction by itself; sources too long to read stay empty.
+
+    Args:
+        translator: the model.
+        pairs: what to translate.
+        label: names the progress bar.
+        asked_as: the model's own code to ask for in place of a language it does not have.
+    """
+    translations = [""] * len(pairs)
+    rows_of: dict[Direction, list[int]] = {}
+    for row, direction in enumerate(pairs.directions):
+        rows_of.setdefault(direction, []).append(row)
+    for (src_lang, tgt_lang), rows in rows_of.items():
+        counts = translator.count_tokens([pairs.sources[row] for row in rows])
+        readable = [
+            row for row, count in zip(rows, counts, strict=True) if count <= translator.max_length_tokens
+        ]
+        written = translator.translate(
+            [pairs.sources[row] for row in readable], src_lang=src_lang,
+            tgt_lang=asked_as.get(tgt_lang, tgt_lang), label=label,
+        )  # fmt: skip
+        for row, translation in zip(readable, written, strict=True):
+            translations[row] = translation
+    return translations
