@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from nlp_transfer.data.cards import list_cards, load_card
     from nlp_transfer.inference.load import load_adapted
     from nlp_transfer.sentiment import SentimentTransfer
+    from nlp_transfer.translation import TranslationTransfer
 
 _HOME_OF = {
     "SentimentTransfer": "nlp_transfer.sentiment",
+    "TranslationTransfer": "nlp_transfer.translation",
     "load_adapted": "nlp_transfer.inference.load",
     "load_card": "nlp_transfer.data.cards",
     "list_cards": "nlp_transfer.data.cards",
 }
-__all__ = ["SentimentTransfer", "list_cards", "load_adapted", "load_card"]
+__all__ = ["SentimentTransfer", "TranslationTransfer", "list_cards", "load_adapted", "load_card"]
 
 
 def __getattr__(name: str) -> Any:

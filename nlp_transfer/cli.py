@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="nlp-transfer",
-    help="Adapt a pretrained language model to your domain, and get proof of whether it helped.\n\n"
-    "Start with `nlp-transfer demo sentiment`, then `nlp-transfer recipes copy sentiment_transfer/full`.",
+    help="Adapt a pretrained language model to your domain or your language, and get proof of whether it "
+    "helped.\n\n"
+    "Start with `nlp-transfer demo sentiment` or `nlp-transfer demo translation`, then "
+    "`nlp-transfer recipes copy NAME` and put your own files in.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -75,29 +77,43 @@ def main_options(
 
 @app.command()
 def demo(
-    task: Annotated[str, typer.Argument(help="Which demo: sentiment.")],
+    task: Annotated[str, typer.Argument(help="Which demo: sentiment or translation.")],
     output_dir: Annotated[str | None, typer.Option(help="The run folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the main job on real reviews, on this machine, in a few minutes."""
+    """Run the main job on real text, on this machine, in a few minutes."""
+    from nlp_transfer.demos import DEMOS
     from nlp_transfer.errors import did_you_mean
     from nlp_transfer.resources import resource_dir
 
-    demos = {"sentiment": "sentiment_transfer"}
-    if task not in demos:
-        raise ConfigError(f"no demo {task!r}; {did_you_mean(task, demos)}")
+    if task not in DEMOS:
+        raise ConfigError(f"no demo {task!r}; {did_you_mean(task, DEMOS)}")
+    chosen = DEMOS[task]
     overrides = [f"output_dir={json.dumps(output_dir)}"] if output_dir else []
-    recipe = _recipe(resource_dir("recipes") / demos[task] / "demo.yaml", overrides)
+    recipe = _recipe(resource_dir("recipes") / chosen.recipe / "demo.yaml", overrides)
     _print_report(recipe.run(), as_json)
     if not as_json:
-        print(f"\nThe report is in {recipe.folder}/report.md, the adapted model in {recipe.folder}/model.")
-        print(f'Try it:  nlp-transfer predict {recipe.folder} "Battery died after a week."')
+        print(chosen.closing_words(recipe.folder))
 
 
 @app.command()
-def check(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def check(
+    config: Config,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    write_test: Annotated[
+        Path | None,
+        typer.Option(
+            help="Translation: write the test sources to this file, a line each, for another system "
+            "(evaluation.external)."
+        ),
+    ] = None,
+) -> None:
     """Look at a recipe's data and model before training: what cannot work, and what is doubtful."""
-    report = _recipe(config, overrides or []).check()
+    recipe = _recipe(config, overrides or [])
+    report = recipe.check()
+    if write_test is not None:
+        recipe.write_test_sources(write_test)
     print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if as_json else report.summary())
 
 
@@ -250,9 +266,11 @@ def run_script(task: str) -> int:
 
 def _recipe(config: Path, overrides: list[str]) -> Any:
     """Build the recipe class that the YAML's task asks for."""
-    from nlp_transfer.sentiment import SentimentTransfer
+    from nlp_transfer.config import load_config
+    from nlp_transfer.recipes_by_task import recipe_class
 
-    return SentimentTransfer.from_config(config, overrides)
+    loaded = load_config(config, overrides)
+    return recipe_class(loaded.task)(loaded)
 
 
 def _print_report(report: TransferReport, as_json: bool) -> None:

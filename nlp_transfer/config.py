@@ -456,5 +456,7 @@ def _one_domain(domain: DomainConfig, task: str) -> list[str]:
         if getattr(domain, key) != getattr(blank, key)
     ]
     if task == "translation" and not (domain.src_lang and domain.tgt_lang):
-        problems.append(": give src_lang and tgt_lang, the codes of the two languages (src_lang: en, tgt_lang: gl)")
+        problems.append(
+            ": give src_lang and tgt_lang, the codes of the two languages (src_lang: en, tgt_lang: gl)"
+        )
     return problems

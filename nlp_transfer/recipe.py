@@ -98,6 +98,10 @@ class TransferRecipe(ABC):
     def _build_report(self, data: DataReport) -> TransferReport:
         """Compare the predictions and write the report into the run folder."""
 
+    def write_test_sources(self, path: Path) -> None:
+        """Write the target's test sources for another system, where the task can compare with one."""
+        raise ConfigError(f"--write-test is for translation; this is a {self.task} recipe")
+
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> Path:
         """Copy the adapted model to a folder, reload it there and require the same outputs."""
@@ -130,7 +134,7 @@ class TransferRecipe(ABC):
             if self._is_main():
                 seeds = self.config.evaluation.seeds
                 folder.begin(
-                    environment(seeds=seeds, num_processes=self._num_processes()),
+                    environment(seeds=seeds, num_processes=self.num_processes()),
                     inputs=self._data_fingerprint(),
                 )
                 write_json(folder.path / "data.json", report.as_dict())
@@ -256,7 +260,8 @@ class TransferRecipe(ABC):
 
         return is_main()
 
-    def _num_processes(self) -> int:
+    def num_processes(self) -> int:
+        """Return how many processes train together."""
         from nlp_transfer.training.processes import num_processes
 
         return num_processes()

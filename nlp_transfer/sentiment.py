@@ -76,9 +76,7 @@ class SentimentTransfer(TransferRecipe):
             adaptation=config.adaptation,
             training=config.training,
         )
-        return ModelMaker(
-            settings, self.data_for(seed), seed=self.training_seed(seed), folder=self.folder
-        )
+        return ModelMaker(settings, self.data_for(seed), seed=self.training_seed(seed), folder=self.folder)
 
     def _check_data(self) -> DataReport:
         from nlp_transfer.data.checks import check_data

@@ -1,20 +1,16 @@
-"""Assembles a sentiment run's report from its predictions: scores, comparisons, findings, verdict,
-provenance.
-"""
+"""Assembles a sentiment run's report from its predictions, with what they say of the transfer."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from nlp_transfer.config import as_dict
 from nlp_transfer.data.rows import DomainData
-from nlp_transfer.evaluation.compare import Scorer, verdict
+from nlp_transfer.evaluation.compare import Scorer
 from nlp_transfer.evaluation.predictions import read_predictions
 from nlp_transfer.evaluation.scorers import assumed_accuracy_spread, classification_scorer
 from nlp_transfer.evaluation.scores import PRIMARY
 from nlp_transfer.findings import Finding
-from nlp_transfer.runs import versions
+from nlp_transfer.run_report import compared_systems, provenance, run_verdict
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
@@ -41,24 +37,17 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
     present = {name: domain for name, domain in domains.items() if domain is not None}
     scorers = {name: _scorer(domain, recipe) for name, domain in present.items()}
     predicted = {name: {system: _per_seed(recipe, system, name) for system in systems} for name in present}
-    content = {
-        "schema": 1,
-        "task": recipe.task,
-        "primary_metric": PRIMARY,
-        "systems": {system: _system(recipe, system, scorers, predicted) for system in systems},
-        "comparisons": [
-            entry
-            for name, scorer in scorers.items()
-            for system in systems
-            if system != "adapted"
-            for entry in scorer.compare(
-                predicted[name]["adapted"], predicted[name][system], names=("adapted", system), domain=name
-            )
-        ],
-    }
+    content = compared_systems(recipe, scorers, predicted, systems=systems)
     content["findings"] = [finding.as_dict() for finding in [*data.findings, *run_findings(content)]]
-    content["verdict"] = _verdict(recipe, scorers["target"], predicted["target"])
-    content["provenance"] = _provenance(recipe, data)
+    content["verdict"] = run_verdict(
+        recipe,
+        scorers["target"],
+        predicted["target"],
+        against=AGAINST,
+        assumed_seed_spread=assumed_accuracy_spread(len(recipe.data.target.selection)),
+        why_not=f"{AGAINST} was not run" if len(recipe.data.target.train) else "there are no target labels",
+    )
+    content["provenance"] = provenance(recipe, data, signatures=_signatures(recipe))
     report = TransferReport(content)
     report.save(
         recipe.folder,
@@ -135,58 +124,12 @@ def _per_seed(recipe: SentimentTransfer, system: str, domain: str) -> list[Any]:
     ]
 
 
-def _system(
-    recipe: SentimentTransfer,
-    system: str,
-    scorers: dict[str, Scorer[Any]],
-    predicted: dict[str, dict[str, list[Any]]],
-) -> dict[str, Any]:
-    scores: dict[str, Any] = {"target": {}, "source": {}}
-    for name, scorer in scorers.items():
-        scores[name] = scorer.scores(predicted[name][system])
-    per_seed = {name: scorer.seed_values(predicted[name][system]) for name, scorer in scorers.items()}
-    return {**scores, "per_seed": per_seed, "cost": recipe.cost_of(system)}
-
-
-def _verdict(
-    recipe: SentimentTransfer, scorer: Scorer[Any], predicted: dict[str, list[Any]]
-) -> dict[str, Any]:
-    seeds = len(recipe.config.evaluation.seeds)
-    if AGAINST not in predicted:
-        why = "there are no target labels" if not len(recipe.data.target.train) else f"{AGAINST} was not run"
-        return verdict(None, metric=PRIMARY, against=AGAINST, seeds=seeds, why_not=why)
-    spread = assumed_accuracy_spread(len(recipe.data.target.selection))
-    noise = scorer.noise(predicted["adapted"], predicted[AGAINST], assumed_seed_spread=spread)
-    return verdict(noise, metric=PRIMARY, against=AGAINST, seeds=seeds)
-
-
-def _provenance(recipe: SentimentTransfer, data: DataReport) -> dict[str, Any]:
-    domains = {"target": recipe.data.target, "source": recipe.data.source}
-    counts = {
-        name: {} if domain is None else _counts(domain, data.domains[name])
-        for name, domain in domains.items()
-    }
+def _signatures(recipe: SentimentTransfer) -> dict[str, str]:
+    of_groups = " of groups" if recipe.data.target.test.groups is not None else ""
     return {
-        "config": json.loads(json.dumps(as_dict(recipe.config))),
-        "versions": versions(),
-        "seeds": recipe.config.evaluation.seeds,
-        "data": counts,
-        "num_processes": recipe._num_processes(),
-        "metric_signatures": {
-            "accuracy": "share of rows",
-            "macro_f1": "average: macro, zero_division: 0",
-            "matthews_correlation": "multi-class (Gorodkin)",
-            "expected_calibration_error": "bins: 15, equal width",
-            "interval": f"percentile bootstrap, {recipe.config.evaluation.bootstrap} resamples"
-            + (" of groups" if recipe.data.target.test.groups is not None else ""),
-        },
+        "accuracy": "share of rows",
+        "macro_f1": "average: macro, zero_division: 0",
+        "matthews_correlation": "multi-class (Gorodkin)",
+        "expected_calibration_error": "bins: 15, equal width",
+        "interval": f"percentile bootstrap, {recipe.config.evaluation.bootstrap} resamples{of_groups}",
     }
-
-
-def _counts(domain: DomainData, checked: dict[str, Any]) -> dict[str, Any]:
-    """Count a domain's rows, with the fingerprint of its test rows."""
-    kept: dict[str, Any] = {
-        key: checked[key] for key in ("card", "licence", "dropped", "unused") if key in checked
-    }
-    sizes = {"train": len(domain.train), "dev": len(domain.dev), "test": len(domain.test)}
-    return {**sizes, "fingerprint": domain.test.fingerprint(), **kept}

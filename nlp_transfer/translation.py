@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.data.pairs import TransferPairs
 from nlp_transfer.data.parallel import load_transfer_pairs
-from nlp_transfer.errors import DataError, RunError
+from nlp_transfer.errors import ConfigError, DataError, RunError
 from nlp_transfer.recipe import TransferRecipe
-from nlp_transfer.runs import fingerprint
+from nlp_transfer.runs import fingerprint, write_text
 from nlp_transfer.translation_making import PARITY_PAIRS, TranslationMaker, TranslationSettings
 from nlp_transfer.translation_systems import TranslationScorer
 
@@ -81,9 +81,7 @@ class TranslationTransfer(TransferRecipe):
         from nlp_transfer.translation_preflight import check_model
 
         encode = check_model(self.config, self.data)
-        return check_pairs(
-            self.data, encode=encode, max_length_tokens=self.config.model.max_length_tokens
-        )
+        return check_pairs(self.data, encode=encode, max_length_tokens=self.config.model.max_length_tokens)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -121,6 +119,14 @@ class TranslationTransfer(TransferRecipe):
         from nlp_transfer.translation_report import build_report
 
         return build_report(self, data, systems=[*self.baselines(), "adapted"])
+
+    def write_test_sources(self, path: Path) -> None:
+        """Write the target's test sources to a file, a line each, for another system to translate."""
+        sources = [" ".join(text.split()) for text in self.data.target.test.sources]
+        try:
+            write_text(path, "".join(f"{text}\n" for text in sources))
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error}") from error
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Copy the adapted model to a folder, reload it there and require the same logits and translations.

@@ -102,7 +102,9 @@ class TranslationMaker:
             start,
             self.data.target,
             cost,
-            procedure=dataclasses.replace(self._adaptation_procedure(), related=self.related(), freeze_layers=0),
+            procedure=dataclasses.replace(
+                self._adaptation_procedure(), related=self.related(), freeze_layers=0
+            ),
             revision=revision,
             pretrained=False,
         )

@@ -72,7 +72,9 @@ def _encode(loaded: LoadedTranslator, pairs: Pairs) -> EncodedSides:
     known = loaded.family.languages()
     unknown_id = loaded.tokenizer.unk_token_id
     source_ids, target_ids = [], []
-    for source, target, (src_lang, tgt_lang) in zip(pairs.sources, pairs.targets, pairs.directions, strict=True):
+    for source, target, (src_lang, tgt_lang) in zip(
+        pairs.sources, pairs.targets, pairs.directions, strict=True
+    ):
         from nlp_transfer.models.languages import find_language
 
         src_code = loaded.src_lang(src_lang)

@@ -111,7 +111,9 @@ def _dropped(name: str, dropped: dict[str, int], *, kept: int) -> Finding | None
     left_out = sum(dropped.values())
     if not left_out:
         return None
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(dropped.items(), key=lambda i: -i[1]))
+    reasons = ", ".join(
+        f"{count:,} {reason}" for reason, count in sorted(dropped.items(), key=lambda i: -i[1])
+    )
     return Finding(
         "dropped_rows", "info", left_out / (left_out + kept), None,
         f"{name}: {left_out:,} of {left_out + kept:,} pairs are left out ({reasons})", "",
@@ -138,7 +140,9 @@ def _token_findings(
     if not len(sample):
         return
     sides = encode(sample)
-    longer = int(((sides.source_tokens > max_length_tokens) | (sides.target_tokens > max_length_tokens)).sum())
+    longer = int(
+        ((sides.source_tokens > max_length_tokens) | (sides.target_tokens > max_length_tokens)).sum()
+    )
     yield _long_pairs(domain.name, longer, len(sample), max_length_tokens)
     yield _unknown(domain.name, "source", sides.source_unknown, int(sides.source_tokens.sum()))
     yield _unknown(domain.name, "target", sides.target_unknown, int(sides.target_tokens.sum()))

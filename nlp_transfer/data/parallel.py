@@ -53,7 +53,9 @@ def directions_of(config: DomainConfig) -> list[Direction]:
     Raises:
         DataError: both sides name several languages.
     """
-    sides = [[code] if isinstance(code, str) else list(code or []) for code in (config.src_lang, config.tgt_lang)]
+    sides = [
+        [code] if isinstance(code, str) else list(code or []) for code in (config.src_lang, config.tgt_lang)
+    ]
     if min(len(side) for side in sides) > 1:
         raise DataError(
             f"src_lang {sides[0]} and tgt_lang {sides[1]}: only one of them may name several languages"
@@ -64,7 +66,9 @@ def directions_of(config: DomainConfig) -> list[Direction]:
 class _ReadDomain:
     """A domain that was read and split, before its training pairs are drawn."""
 
-    def __init__(self, config: DomainConfig, name: str, card: DataCard | None, directions: list[Direction]) -> None:
+    def __init__(
+        self, config: DomainConfig, name: str, card: DataCard | None, directions: list[Direction]
+    ) -> None:
         self.config = config
         self.name = name
         self.card = card
@@ -196,7 +200,9 @@ def _raw(config: DomainConfig, path: str, direction: Direction, dropped: Counter
     )
 
 
-def _pairs(raw: Iterator[RawPair], config: DomainConfig, direction: Direction, dropped: Counter[str]) -> Pairs:
+def _pairs(
+    raw: Iterator[RawPair], config: DomainConfig, direction: Direction, dropped: Counter[str]
+) -> Pairs:
     """Clean pairs and name them: an id is the direction and a hash of both sides."""
     source, target = direction
     kept = clean_pairs(raw, src_lang=source, tgt_lang=target, dropped=dropped) if config.clean else list(raw)

@@ -129,7 +129,9 @@ class PromptFamily(_Base):
 
     def encode_sources(self, texts: Sequence[str], *, src_lang: str, tgt_lang: str) -> Sequences:
         prompt = f"translate {language_name(src_lang)} to {language_name(tgt_lang)}: "
-        return Sequences.packed(pieces + self._end for pieces in self._pieces([prompt + text for text in texts]))
+        return Sequences.packed(
+            pieces + self._end for pieces in self._pieces([prompt + text for text in texts])
+        )
 
     def encode_targets(self, texts: Sequence[str], *, tgt_lang: str) -> Sequences:
         return Sequences.packed(pieces + self._end for pieces in self._target_pieces(texts))
@@ -163,7 +165,10 @@ def family_of(model_type: str, tokenizer: Any) -> Family:
 def _id_table(spm: Any, vocabulary: dict[str, int], unknown: str) -> np.ndarray:
     """Map SentencePiece's numbers to the vocabulary's: Marian keeps the two apart."""
     return np.asarray(
-        [vocabulary.get(spm.id_to_piece(number), vocabulary[unknown]) for number in range(spm.get_piece_size())],
+        [
+            vocabulary.get(spm.id_to_piece(number), vocabulary[unknown])
+            for number in range(spm.get_piece_size())
+        ],
         dtype=np.int32,
     )
 

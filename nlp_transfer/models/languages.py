@@ -43,7 +43,9 @@ def find_language(wanted: str, known: Iterable[str]) -> str | None:
     if same_tag:
         return same_tag[0]
     same_language = [
-        code for code in codes if language_of(code) == language_of(wanted) and _script(code) == _script(wanted)
+        code
+        for code in codes
+        if language_of(code) == language_of(wanted) and _script(code) == _script(wanted)
     ]
     return same_language[0] if len(same_language) == 1 else None
 

@@ -111,7 +111,9 @@ def load_tokens(path: str, *, revision: str | None = None) -> LoadedTranslator:
     architecture = (config.architectures or ["?"])[0]
     if not architecture.endswith(("MTModel", "ConditionalGeneration")):
         raise ModelError(f"{path} is no translation model but a {architecture}")
-    return LoadedTranslator(SimpleNamespace(config=config), tokenizer, family_of(config.model_type, tokenizer))
+    return LoadedTranslator(
+        SimpleNamespace(config=config), tokenizer, family_of(config.model_type, tokenizer)
+    )
 
 
 def _at_random(config: Any) -> Any:

@@ -36,7 +36,9 @@ def marian_tag(language: str) -> str:
     return f">>{language}<<"
 
 
-def learn_vocabulary(texts: Sequence[str], *, size: int, languages: Sequence[str], max_length: int) -> MarianTokenizer:
+def learn_vocabulary(
+    texts: Sequence[str], *, size: int, languages: Sequence[str], max_length: int
+) -> MarianTokenizer:
     """Learn a SentencePiece vocabulary (Kudo 2018, unigram) and build a Marian tokenizer on it.
 
     Text is not normalised: what cleaning leaves is what a localiser wrote.
@@ -81,7 +83,9 @@ def learn_vocabulary(texts: Sequence[str], *, size: int, languages: Sequence[str
         names = ["</s>", "<unk>", *(piece for piece in pieces if piece not in special)]
         names += [*(marian_tag(language) for language in languages), "<pad>"]
         vocabulary = Path(folder) / "vocab.json"
-        vocabulary.write_text(json.dumps({name: number for number, name in enumerate(names)}), encoding="utf-8")
+        vocabulary.write_text(
+            json.dumps({name: number for number, name in enumerate(names)}), encoding="utf-8"
+        )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
             return MarianTokenizer(str(spm), str(spm), str(vocabulary), model_max_length=max_length)

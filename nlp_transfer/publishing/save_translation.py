@@ -77,7 +77,10 @@ def _outputs(loaded: LoadedTranslator, use: Use, pairs: Pairs) -> tuple[torch.Te
         return None, []
     loaded.model.eval().to("cpu")
     translator = Translator(
-        loaded, directions=use.directions, max_length_tokens=use.max_length_tokens, target_ratio=use.target_ratio
+        loaded,
+        directions=use.directions,
+        max_length_tokens=use.max_length_tokens,
+        target_ratio=use.target_ratio,
     )
     logits, written = [], []
     for source, (src_lang, tgt_lang) in zip(pairs.sources, pairs.directions, strict=True):
@@ -96,7 +99,9 @@ def _first_logits(loaded: LoadedTranslator, source: str, src_lang: str, tgt_lang
     ).logits[0, -1]
 
 
-def _require_same(folder: Path, use: Use, pairs: Pairs, before: tuple[torch.Tensor | None, list[str]]) -> None:
+def _require_same(
+    folder: Path, use: Use, pairs: Pairs, before: tuple[torch.Tensor | None, list[str]]
+) -> None:
     logits, written = _outputs(load_translator(str(folder)), use, pairs)
     if logits is None or before[0] is None:
         return

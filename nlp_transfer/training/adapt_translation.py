@@ -228,4 +228,6 @@ def require_method(method: str) -> None:
         ModelError: it is not.
     """
     if method not in ("full", "lora"):
-        raise ModelError(f"method {method} is for classifiers; translation models are trained by full or lora")
+        raise ModelError(
+            f"method {method} is for classifiers; translation models are trained by full or lora"
+        )

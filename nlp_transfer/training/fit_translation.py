@@ -22,7 +22,13 @@ from nlp_transfer.models.generation import EXTRA_TOKENS, USUAL_TARGET_RATIO, gen
 from nlp_transfer.models.sequences import Sequences, padded
 from nlp_transfer.models.translation import LoadedTranslator
 from nlp_transfer.training.arguments import build_arguments
-from nlp_transfer.training.loop import FitResult, earlier_values, run_trainer, say_what_follows, with_selection
+from nlp_transfer.training.loop import (
+    FitResult,
+    earlier_values,
+    run_trainer,
+    say_what_follows,
+    with_selection,
+)
 from nlp_transfer.training.samplers import TokenBatchSampler
 from nlp_transfer.training.selection import translation_dev_metrics
 
@@ -48,9 +54,7 @@ class EncodedPairs(Dataset[dict[str, Any]]):
         asked_as: Mapping[str, str] | None = None,
     ) -> None:
         sources, targets, prefixes = encode_pairs(pairs, loaded, asked_as=asked_as or {})
-        keep = np.flatnonzero(
-            (sources.lengths <= max_length_tokens) & (targets.lengths <= max_length_tokens)
-        )
+        keep = np.flatnonzero((sources.lengths <= max_length_tokens) & (targets.lengths <= max_length_tokens))
         self.rows = keep
         self.too_long = len(pairs) - len(keep)
         self.sources, self.targets, self.prefixes = sources, targets, prefixes
@@ -177,7 +181,9 @@ class TranslationTrainer(Trainer):  # type: ignore[misc]
             model, {name: value for name, value in inputs.items() if name != "prefixes"}, *given, **named
         )
 
-    def prediction_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> tuple[None, Any, Any]:
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any
+    ) -> tuple[None, Any, Any]:
         """Translate a dev batch by greedy search; no loss is computed."""
         inputs = self._prepare_inputs(inputs)
         lengths = inputs["attention_mask"].sum(1).tolist()

@@ -166,10 +166,14 @@ def batch_ends(
     """
     ends: list[int] = []
     first, widest_source, widest_target = 0, 0, 0
-    for row, (source, target) in enumerate(zip(source_lengths.tolist(), target_lengths.tolist(), strict=True)):
+    for row, (source, target) in enumerate(
+        zip(source_lengths.tolist(), target_lengths.tolist(), strict=True)
+    ):
         wide_source, wide_target = max(widest_source, source), max(widest_target, target)
         rows = row - first + 1
-        full = rows > batch_rows if batch_tokens is None else rows * (wide_source + wide_target) > batch_tokens
+        full = (
+            rows > batch_rows if batch_tokens is None else rows * (wide_source + wide_target) > batch_tokens
+        )
         if full and rows > max(1, least_rows):
             ends.append(row)
             first, wide_source, wide_target = row, source, target

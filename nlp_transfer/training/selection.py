@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-
 # Resamples of the dev rows behind the standard error of a dev score.
 DEV_RESAMPLES = 200
 

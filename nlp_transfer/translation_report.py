@@ -1,0 +1,191 @@
+"""Assembles a translation run's report from its translations, with what they say of the transfer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlp_transfer.data.pairs import PairDomain
+from nlp_transfer.errors import DataError
+from nlp_transfer.evaluation.compare import Scorer
+from nlp_transfer.evaluation.predictions import read_translations
+from nlp_transfer.evaluation.scorers import ASSUMED_CHRF_SEED_SPREAD, translation_scorer
+from nlp_transfer.evaluation.translation_scores import PRIMARY, metric_signatures, worst_rows
+from nlp_transfer.findings import Finding
+from nlp_transfer.run_report import compared_systems, provenance, run_verdict
+
+if TYPE_CHECKING:
+    from nlp_transfer.data.checks import DataReport
+    from nlp_transfer.reporting.report import TransferReport
+    from nlp_transfer.translation import TranslationTransfer
+
+AGAINST = "scratch"
+# Beyond this loss of chrF++ on the parent's pairs a user would notice it.
+FORGETTING_THRESHOLD = -1.0
+
+
+def build_report(recipe: TranslationTransfer, data: DataReport, *, systems: list[str]) -> TransferReport:
+    """Compare all scored systems and write `report.json`, `report.md` and the figures into the run folder.
+
+    Args:
+        recipe: the run, trained and scored.
+        data: what `check` found.
+        systems: the scored ones, `adapted` last; other programs' outputs are added.
+    """
+    from nlp_transfer.reporting.report import TransferReport
+    from nlp_transfer.reporting.translation_figures import translation_figures
+
+    domains = {"target": recipe.data.target, "source": recipe.data.source}
+    present = {name: domain for name, domain in domains.items() if domain is not None}
+    scorers = {name: _scorer(domain, recipe) for name, domain in present.items()}
+    predicted = {name: _predicted(recipe, name, systems) for name in present}
+    external = read_external(recipe)
+    predicted["target"] |= {name: [translations] for name, translations in external.items()}
+    scored = [*systems[:-1], *external, *systems[-1:]]
+    content = compared_systems(recipe, scorers, predicted, systems=scored)
+    target = recipe.data.target
+    first = {system: list(each[0]) for system, each in predicted["target"].items()}
+    findings = [*data.findings, *run_findings(content), *_sanity(recipe, first["adapted"])]
+    content["findings"] = [finding.as_dict() for finding in findings]
+    content["verdict"] = run_verdict(
+        recipe,
+        scorers["target"],
+        predicted["target"],
+        against=AGAINST,
+        assumed_seed_spread=ASSUMED_CHRF_SEED_SPREAD,
+        why_not=_why_not(recipe),
+    )
+    signatures = {
+        **metric_signatures(_only_language(target)),
+        "interval": f"percentile bootstrap, {recipe.config.evaluation.bootstrap} resamples",
+    }
+    content["provenance"] = provenance(recipe, data, signatures=signatures)
+    report = TransferReport(content)
+    report.save(
+        recipe.folder,
+        figures=translation_figures(first, target.test.targets, target.test.sources),
+        worst_rows=worst_rows(target.test.ids, target.test.sources, target.test.targets, first["adapted"]),
+    )
+    return report
+
+
+def run_findings(content: dict[str, Any]) -> list[Finding]:
+    """Judge the run by its own scores: is the parent worth anything, what was forgotten, is copying beaten."""
+    systems = content["systems"]
+    findings = []
+    source = {name: system["source"][PRIMARY] for name, system in systems.items() if system["source"]}
+    if {"zero_shot", "copy"} <= set(source):
+        findings.append(
+            _beats_copy("source_model", "the parent", source["zero_shot"], source["copy"], "source")
+        )
+    if {"zero_shot", "adapted"} <= set(source):
+        findings.append(_forgetting(source))
+    target = {name: system["target"][PRIMARY] for name, system in systems.items()}
+    if "copy" in target:
+        findings.append(_beats_copy("beats_copy", "adapted", target["adapted"], target["copy"], "target"))
+    return findings
+
+
+def _beats_copy(check: str, name: str, score: dict[str, Any], copy: dict[str, Any], domain: str) -> Finding:
+    """Hold a system against the source left as it is: what a user has without any system."""
+    margin = score["value"] - copy["value"]
+    better = margin > 0
+    return Finding(
+        check=check,
+        severity="info" if better else "warn",
+        value=margin,
+        threshold=0.0,
+        evidence=f"on {score['n']:,} {domain} test pairs {name} is {margin:+.1f} chrF++ against copying the source",
+        advice=""
+        if better
+        else "it translates worse than leaving the text as it is: train it longer, on more "
+        "pairs, or start from another parent",
+    )
+
+
+def _forgetting(source: dict[str, Any]) -> Finding:
+    """Measure backward transfer: the parent pairs' score after adaptation minus before (Lopez-Paz and Ranzato
+    2017).
+    """
+    change = source["adapted"]["value"] - source["zero_shot"]["value"]
+    kept = change >= FORGETTING_THRESHOLD
+    return Finding(
+        check="forgetting",
+        severity="info" if kept else "warn",
+        value=change,
+        threshold=FORGETTING_THRESHOLD,
+        evidence=f"chrF++ on {source['adapted']['n']:,} source test pairs changed by {change:+.1f}",
+        advice="" if kept else "raise adaptation.replay if the parent's languages still matter",
+    )
+
+
+def _sanity(recipe: TranslationTransfer, translations: list[str]) -> list[Finding]:
+    from nlp_transfer.diagnostics.translation_sanity import sanity_findings
+
+    target, source = recipe.data.target, recipe.data.source
+    language = _only_language(target)
+    if language is None:
+        return []
+    others = {code for pair in [*target.directions, *(source.directions if source else [])] for code in pair}
+    others |= set(recipe.maker(recipe.first_seed).related().values())
+    return sanity_findings(
+        translations,
+        target.test.targets,
+        target.test.sources,
+        tgt_lang=language,
+        candidates=sorted(others - {language}),
+    )
+
+
+def _only_language(domain: PairDomain) -> str | None:
+    """Return the language that all of a domain is translated into, or None where there are several."""
+    languages = {tgt_lang for _, tgt_lang in domain.directions}
+    return next(iter(languages)) if len(languages) == 1 else None
+
+
+def _why_not(recipe: TranslationTransfer) -> str:
+    if not len(recipe.data.target.train):
+        return "there are no target pairs"
+    if not recipe.maker(recipe.first_seed).is_trained():
+        return "the model was made from nothing, so that nothing was transferred"
+    return f"{AGAINST} was not run"
+
+
+def _scorer(domain: PairDomain, recipe: TranslationTransfer) -> Scorer[Any]:
+    return translation_scorer(
+        domain.test.targets, resamples=recipe.config.evaluation.bootstrap, tgt_lang=_only_language(domain)
+    )
+
+
+def _predicted(recipe: TranslationTransfer, domain: str, systems: list[str]) -> dict[str, list[list[str]]]:
+    """Read each system's translations, one list a seed; `copy` has one for all."""
+    found = {}
+    for system in systems:
+        seeds = recipe.config.evaluation.seeds[: 1 if system == "copy" else None]
+        files = [recipe.predictions_folder(seed) / f"{system}.{domain}.jsonl" for seed in seeds]
+        if all(file.is_file() for file in files):
+            found[system] = [read_translations(file) for file in files]
+    return found
+
+
+def read_external(recipe: TranslationTransfer) -> dict[str, list[str]]:
+    """Read other systems' translations of the target's test sources, a line each.
+
+    Raises:
+        DataError: a file cannot be read, or has another number of lines than there are test pairs.
+    """
+    found = {}
+    wanted = len(recipe.data.target.test)
+    for name, path in recipe.config.evaluation.external.items():
+        try:
+            lines = Path(path).expanduser().read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"evaluation.external.{name}: {path} cannot be read: {error}") from error
+        lines = lines[:-1] if lines and not lines[-1] else lines
+        if len(lines) != wanted:
+            raise DataError(
+                f"evaluation.external.{name}: {path} has {len(lines):,} lines and there are {wanted:,} test pairs; "
+                "`nlp-transfer check CONFIG --write-test FILE` writes their sources, a line each"
+            )
+        found[name] = [line.rstrip("\r") for line in lines]
+    return found
