@@ -104,15 +104,7 @@ def read_po(content: bytes, *, name: str) -> PoFile:
     Raises:
         DataError: it has no header, its text is not in the header's encoding, or a line is no .po line.
     """
-    charset = _charset(content, name)
-    try:
-        text = content.decode(charset)
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{name}, line {number}: not {charset} text (byte 0x{content[error.start]:02x}); "
-            "mend the charset in its header, or the text"
-        ) from error
+    charset, text = _decoded(content, name)
     lines = tuple(io.StringIO(text, newline=""))
     reader = _Reader(name)
     for place, line in enumerate(lines):
@@ -126,18 +118,30 @@ def read_po(content: bytes, *, name: str) -> PoFile:
     return PoFile(name, charset, lines, entries)
 
 
-def _charset(content: bytes, name: str) -> str:
-    """Return the encoding that the header names; UTF-8 where it names none or still the template's word."""
+def _decoded(content: bytes, name: str) -> tuple[str, str]:
+    """Return a file's encoding and text. UTF-8 is meant where the header names none, or still CHARSET.
+
+    Raises:
+        DataError: there is no such encoding, the file is not in it, or it cannot be written back as it was.
+    """
     found = CHARSET.search(content)
     stated = found.group(1).decode("ascii", "replace") if found else "CHARSET"
-    if stated == "CHARSET":
-        return "utf-8"
     try:
-        return codecs.lookup(stated).name
+        charset = "utf-8" if stated == "CHARSET" else codecs.lookup(stated).name
+        text = content.decode(charset)
+        if text.encode(charset) != content:
+            raise LookupError(stated)
     except LookupError as error:
         raise DataError(
-            f"{name}: its header names the encoding {stated!r}, which there is none of"
+            f"{name}: its header names {stated!r}, which is no encoding for catalogues"
         ) from error
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{name}, line {number}: not {charset} text (byte 0x{content[error.start]:02x}); "
+            "mend the charset in its header, or the text"
+        ) from error
+    return charset, text
 
 
 class _Reader:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from nlp_transfer.data.tables import Row, format_of
+from nlp_transfer.data.tables import FORMATS, Row, format_of
 from nlp_transfer.errors import ConfigError, DataError
 from nlp_transfer.inference.texts_in import whole
 
@@ -42,10 +42,11 @@ def output_format(
     if output is not None:
         if output.is_dir():
             raise ConfigError(f"{output} is a folder; name a file")
-        found = format_of(output.name)
-        if found not in written:
+        # By the last suffix alone: a compressed file (`.csv.gz`) is read, not written.
+        chosen = FORMATS.get(output.suffix.lower())
+        if chosen not in written:
             raise ConfigError(f"{output}: {what} are written as {', '.join(written)}")
-        return found
+        return chosen
     if as_json:
         return "jsonl"
     if source is None or format_of(source.name) == "txt":
