@@ -197,9 +197,13 @@ def translate(
 ) -> None:
     """Translate texts; the input's other columns are kept.
 
-    One line comes out for each line that goes in, blank ones too. In a .po file the untranslated entries are
-    filled and marked fuzzy; what a person translated stays as it is, and an entry whose placeholders would
-    change stays empty. Long texts are translated sentence by sentence; nothing is cut.
+    One line comes out for each line that goes in, blank ones too.
+    Long texts are translated sentence by sentence; nothing is cut.
+    A .po file has its empty entries filled and marked fuzzy.
+    What a person wrote stays; an entry that would lose a placeholder stays empty.
+
+    nlp-transfer translate runs/galician "Save the file"
+    nlp-transfer translate runs/galician --input gl.po --output gl.po
     """
     from nlp_transfer.inference.translation_documents import translate_documents
 

@@ -24,7 +24,8 @@ from nlp_transfer.inference.po_files import PoEntry, PoFile
 # At the start of a word; inside one too for & ("E&xit", but none of "R&D", "&amp;", "?a=b&c=d"). An
 # underscore inside a word is more often a name's ("file_name") than an accelerator's.
 ACCELERATOR = re.compile(r"(?<!\S)[_&](?=[^\W\d_])(?!\w+[;=])|(?<=[^\W\d_])&(?=[a-z])(?!\w+[;=])")
-UNNUMBERED = re.compile(r"%[^(\d]|%\d+(?!\d*\$)|\{[!:}]")
+# Placeholders that are filled in the order in which they stand: %s, %5.2f, {}, {:d}.
+UNNUMBERED = re.compile(r"%[-+#0']*(?:\d+|\*)?(?:\.(?:\d+|\*))?[a-zA-Z@]{1,3}|\{ ?(?:[!:][^{}]*)?\}")
 LISTED_LINES = 20
 
 log = logging.getLogger(__name__)
@@ -83,18 +84,14 @@ def fill_catalogue(
         _require_same_language(catalogue, translator.tgt_lang)
     sources = _sources(catalogue)
     wanted = list(dict.fromkeys(text for forms in sources.values() for text in forms))
-    cut = dict(
-        zip(wanted, cut_texts(translator, [_without_accelerator(text) for text in wanted]), strict=True)
+    cut = cut_texts(translator, [_without_accelerator(text) for text in wanted])
+    readable = [parts for parts in cut if isinstance(parts, CutText)]
+    results = iter(
+        translate_cut_texts(translator, readable, tgt_lang=tgt_lang, num_beams=num_beams, label=label)
     )
-    readable = {text: parts for text, parts in cut.items() if isinstance(parts, CutText)}
-    results = translate_cut_texts(
-        translator, list(readable.values()), tgt_lang=tgt_lang, num_beams=num_beams, label=label
-    )
-    translated: dict[str, str | TooLong] = {
-        text: parts for text, parts in cut.items() if isinstance(parts, TooLong)
-    }
-    translated |= {
-        text: _with_accelerator(text, result) for text, result in zip(readable, results, strict=True)
+    translated = {
+        text: parts if isinstance(parts, TooLong) else _with_accelerator(text, next(results))
+        for text, parts in zip(wanted, cut, strict=True)
     }
     filling = _checked(catalogue, sources, translated)
     level = logging.WARNING if filling.left_empty else logging.INFO
@@ -138,7 +135,7 @@ def _objection(entry: PoEntry, source: str, result: str | TooLong) -> str | None
     """Say why a translation cannot stand in a catalogue, or None where it can."""
     if isinstance(result, TooLong):
         return f"a sentence has more than the {result.limit:,} tokens that the model reads"
-    if not result.strip():
+    if source.strip() and not result.strip():
         return "the model gave no translation"
     if not _same_placeholders(entry, source, result):
         return "the translation changed the placeholders"
@@ -153,7 +150,7 @@ def _same_placeholders(entry: PoEntry, source: str, result: str) -> bool:
     before, after = placeholders(source), placeholders(result)
     if sorted(before) != sorted(after):
         return False
-    if list(filter(UNNUMBERED.match, before)) != list(filter(UNNUMBERED.match, after)):
+    if list(filter(UNNUMBERED.fullmatch, before)) != list(filter(UNNUMBERED.fullmatch, after)):
         return False
     formats = any(flag.endswith("-format") and not flag.startswith("no-") for flag in entry.flags)
     return not formats or all(source.count(sign) == result.count(sign) for sign in "%{}")
@@ -207,4 +204,5 @@ def _language(code: str) -> str:
 
 def _listed(lines: Sequence[int]) -> str:
     more = f" and {len(lines) - LISTED_LINES:,} more" if len(lines) > LISTED_LINES else ""
-    return f"line {', '.join(map(str, lines[:LISTED_LINES]))}{more}"
+    numbers = ", ".join(map(str, lines[:LISTED_LINES]))
+    return f"{'line' if len(lines) == 1 else 'lines'} {numbers}{more}"

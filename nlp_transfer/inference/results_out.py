@@ -83,8 +83,8 @@ def replaced(output: Path) -> Iterator[BinaryIO]:
     Raises:
         ConfigError: the file cannot be written.
     """
-    target = output.resolve()
     try:
+        target = output.resolve()
         mode = target.stat().st_mode & 0o777 if target.is_file() else 0o644
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:

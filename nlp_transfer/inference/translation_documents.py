@@ -4,6 +4,7 @@ columns; or fill a gettext catalogue.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,12 +102,20 @@ def _translate_catalogue(
         label=_bar(source),
     )
     if output is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(filled)
-        sys.stdout.buffer.flush()
+        _print_bytes(filled, catalogue.charset)
         return
     with replaced(output) as file:
         file.write(filled)
+
+
+def _print_bytes(content: bytes, charset: str) -> None:
+    """Write a file to stdout as it is; where stdout takes text alone, as in a notebook, write its text."""
+    sys.stdout.flush()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    else:
+        sys.stdout.write(content.decode(charset))
 
 
 def _load_translator(model: str, revision: str | None) -> Translator:

@@ -87,7 +87,9 @@ def test_a_catalogue_without_empty_entries_comes_back_without_a_call() -> None:
     assert translator.settings == []
 
 
-@pytest.mark.parametrize("source", ["a\\n", "\\na", "  a ", "\\n\\na\\n", "a\\nb", "a\\r\\n", "\\ta"])
+@pytest.mark.parametrize(
+    "source", ["a\\n", "\\na", "  a ", "\\n\\na\\n", "a\\nb", "a\\r\\n", "\\ta", " ", "\\n", "%s\\n"]
+)
 def test_line_breaks_and_edges_are_those_of_the_msgid(source: str) -> None:
     text = source.replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t")
     assert one(source) == text.replace("a", "«a»").replace("b", "«b»")
@@ -99,6 +101,7 @@ KEPT_PLACEHOLDERS: dict[str, tuple[str, str, str]] = {
     "kept": ("Save %s", "Gardar %s", ""),
     "in another order with numbers": ("%1$s of %2$s", "%2$s: %1$s", ""),
     "in another order with names": ("%(a)s of {b} ${c}", "${c} {b} %(a)s", ""),
+    "in another order with other names": ("%1 of %{a} %b_b% {{ c }}", "{{ c }} %b_b% %{a} %1", ""),
     "several of one kind": ("%s or %s", "%s ou %s", ""),
     "a percent sign in plain text": ("Half", "50%", ""),
     "a percent sign in a format": ("100%% of %s", "%s: 100%%", "#, c-format\n"),
@@ -111,6 +114,8 @@ LOST_PLACEHOLDERS: dict[str, tuple[str, str, str]] = {
     "of another kind": ("Save %s", "Gardar %d", ""),
     "renamed": ("Save %(name)s", "Gardar %(nome)s", ""),
     "in another order without numbers": ("%s has %d", "%d ten %s", ""),
+    "in another order without names": ("{:d} of {!r}", "{!r} {:d}", ""),
+    "a double brace": ("Save {{ name }}", "Gardar {{ nome }}", ""),
     "a bare percent sign in a format": ("All of %s", "100% de %s", "#, python-format\n"),
     "half a percent sign": ("100%%", "100 por %", "#, c-format\n"),
     "a brace in a format": ("All {0}", "Todo {0} {", "#, python-brace-format\n"),
@@ -170,7 +175,7 @@ def test_many_lines_are_listed_in_part(caplog: Any) -> None:
     text = catalogue(*(f'msgid "{number} word %s"\nmsgstr ""\n' for number in range(25)))
     with caplog.at_level(logging.INFO, logger="nlp_transfer"):
         filled(text, FakeTranslator(lambda _: "lost"))
-    assert "25 left empty" in caplog.text
+    assert "25 left empty because the translation changed the placeholders (lines 8, 11," in caplog.text
     assert "62, 65 and 5 more)" in caplog.text
 
 

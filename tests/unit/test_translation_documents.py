@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,15 @@ def test_a_catalogue_goes_to_stdout(translate: Translate, tmp_path: Path, capfdb
     translate(source=tmp_path / "gl.po")
     assert capfdbinary.readouterr().out == FILLED_PO.encode()
     assert (tmp_path / "gl.po").read_text() == PO
+
+
+def test_a_catalogue_is_printed_where_stdout_takes_text_alone(
+    translate: Translate, tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "gl.po").write_text(PO)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    translate(source=tmp_path / "gl.po")
+    assert sys.stdout.getvalue() == FILLED_PO  # type: ignore[attr-defined]
 
 
 def test_a_catalogue_may_be_filled_in_its_place(translate: Translate, tmp_path: Path) -> None:
