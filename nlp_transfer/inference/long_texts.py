@@ -27,9 +27,17 @@ SHOWN_CHARACTERS = 40
 class Translator(Protocol):
     """What is asked of a translation model."""
 
-    src_lang: str
-    tgt_lang: str
-    max_length_tokens: int
+    @property
+    def src_lang(self) -> str:
+        """Code of the language translated from."""
+
+    @property
+    def tgt_lang(self) -> str:
+        """Code of the language translated into where a call does not say."""
+
+    @property
+    def max_length_tokens(self) -> int:
+        """The longest source text that is read, special tokens included."""
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count the tokens of each source text, special ones included."""
