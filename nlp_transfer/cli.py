@@ -179,6 +179,63 @@ def predict(
     )
 
 
+@app.command()
+def translate(
+    model: Annotated[str, typer.Argument(help="A model folder, a run folder, or a Hub id.", metavar="MODEL")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts; without any, and without --input, stdin is read.")
+    ] = None,
+    input: Annotated[
+        Path | None,
+        typer.Option(
+            "--input", "-i", help="csv, tsv, jsonl, parquet, txt (a text a line) or po (a gettext catalogue)."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="csv, tsv, jsonl, txt, or po for a po; may be the input itself; default: stdout.",
+        ),
+    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
+    tgt_lang: Annotated[
+        str | None,
+        typer.Option(help="Language to translate into, such as gl; default: the one it was adapted to."),
+    ] = None,
+    beams: Annotated[
+        int | None,
+        typer.Option(min=1, help="Width of the beam search: 1 is fastest, 4 often a little better."),
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Hub revision.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Translate texts; the input's other columns are kept.
+
+    One line comes out for each line that goes in, blank ones too.
+    Long texts are translated sentence by sentence; nothing is cut.
+    A .po file has its empty entries filled and marked fuzzy.
+    What a person wrote stays; an entry that would lose a placeholder stays empty.
+
+    nlp-transfer translate runs/galician "Save the file"
+    nlp-transfer translate runs/galician --input gl.po --output gl.po
+    """
+    from nlp_transfer.inference.translation_documents import translate_documents
+
+    translate_documents(
+        model,
+        texts=texts,
+        source=input,
+        output=output,
+        text_column=text_column,
+        tgt_lang=tgt_lang,
+        num_beams=beams,
+        revision=revision,
+        as_json=as_json,
+    )
+
+
 @cards_app.command("list")
 def cards_list(as_json: AsJson = False) -> None:
     """List the data cards."""

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_translator import FakeTranslator
 from tiny import LABELS, easy_recipe, sentences, write_csv
 
 from nlp_transfer import cli
 from nlp_transfer.config import write_yaml
+from nlp_transfer.inference import load
 from nlp_transfer.training import adapt, fit
 
 
@@ -281,6 +283,11 @@ BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
         ["predict", "./absent", "good", "--input", "a.csv"],
         "give texts or --input, not both",
     ),
+    "no such model to translate with": (
+        ["translate", "./absent", "good"],
+        "./absent is not a model folder: it has no config.json",
+    ),
+    "no such catalogue": (["translate", "./absent", "--input", "absent.po"], "absent.po cannot be read"),
     "no such card": (["cards", "show", "imbd"], "no data card 'imbd'; did you mean imdb"),
     "no such shipped recipe": (
         ["recipes", "copy", "sentiment_transfer/ful"],
@@ -432,6 +439,43 @@ def test_predict_labels_texts_from_a_run_folder(finished: Path, call: Call, tmp_
     assert lines[1].startswith("7,the phone is great,positive,0.")
     as_json = call("predict", finished / "run", "--json", "an ugly lens")
     assert json.loads(as_json.out)["label"] == "negative"
+
+
+def test_translate_answers_lines_and_fills_catalogues(call: Call, tmp_path: Path, monkeypatch: Any) -> None:
+    translator = FakeTranslator()
+    monkeypatch.setattr(load, "load_adapted", lambda path, *, revision: translator)
+    listed = call("translate", "a/model", "Save", "Open", "--tgt-lang", "ast", "--beams", "4")
+    assert (listed.status, listed.out) == (0, "«Save»\n«Open»\n")
+    assert translator.settings == [("ast", 4, None)]
+    as_json = call("translate", "a/model", "--json", "Save")
+    assert json.loads(as_json.out) == {"text": "Save", "translation": "«Save»"}
+    source = write_csv(tmp_path / "in.csv", ("id", "en"), [(7, "Save")])
+    ended = call("translate", "a/model", "-i", source, "--text-column", "en", "-o", tmp_path / "out.csv")
+    assert (ended.status, ended.out, ended.err) == (0, "", "")
+    assert (tmp_path / "out.csv").read_text() == "id,en,translation\n7,Save,«Save»\n"
+    header = 'msgid ""\nmsgstr ""\n"Language: gl\\n"\n\n'
+    (tmp_path / "gl.po").write_text(f'{header}msgid "Save"\nmsgstr ""\n')
+    ended = call("translate", "a/model", "-i", tmp_path / "gl.po", "-o", tmp_path / "gl.po")
+    assert (ended.status, ended.out) == (0, "")
+    assert ended.err.endswith("gl.po: 1 filled and marked fuzzy, 0 kept as they were\n")
+    assert (tmp_path / "gl.po").read_text() == f'{header}#, fuzzy\nmsgid "Save"\nmsgstr "«Save»"\n'
+
+
+def test_translate_says_what_it_left_empty_even_when_quiet(
+    call: Call, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(load, "load_adapted", lambda path, *, revision: FakeTranslator(lambda _: "lost"))
+    content = 'msgid ""\nmsgstr ""\n"Language: gl\\n"\n\nmsgid "Save %s"\nmsgstr ""\n'
+    (tmp_path / "gl.po").write_text(content)
+    ended = call("-q", "translate", "a/model", "-i", tmp_path / "gl.po")
+    assert (ended.status, ended.out) == (0, content)
+    assert "1 left empty because the translation changed the placeholders (line 6)" in ended.err
+
+
+def test_translate_with_a_classifier_names_the_command_for_it(finished: Path, call: Call) -> None:
+    ended = call("translate", finished / "run", "Save")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == f"nlp-transfer: {finished / 'run'} is a classifier; use `nlp-transfer predict`\n"
 
 
 def test_cards_are_listed_and_shown(call: Call) -> None:

@@ -18,7 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from nlp_transfer import load_adapted
 from nlp_transfer.errors import ConfigError, DataError, ModelError, TransferError
-from nlp_transfer.inference import documents
+from nlp_transfer.inference import texts_in
 from nlp_transfer.inference.documents import predict_documents
 from nlp_transfer.inference.load import FullClassifier, ProbeClassifier
 from nlp_transfer.models.adapters import add_adapter, merge, save_adapter
@@ -431,7 +431,7 @@ def test_a_terminal_is_not_waited_for(model: Path, monkeypatch: Any) -> None:
 def test_an_existing_result_stays_where_a_later_row_fails(
     model: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(documents, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(texts_in, "CHUNK_ROWS", 2)
     (tmp_path / "in.jsonl").write_text('{"text": "a"}\n' * 5 + '{"text": null}\n')
     (tmp_path / "out.jsonl").write_text("before")
     with pytest.raises(DataError, match="row 6 of the input"):
@@ -442,7 +442,7 @@ def test_an_existing_result_stays_where_a_later_row_fails(
 
 def test_chunks_do_not_show_in_the_result(model: Path, tmp_path: Path, monkeypatch: Any) -> None:
     source = write_csv(tmp_path / "in.csv", ("text",), [(text,) for text in TEXTS])
-    monkeypatch.setattr(documents, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(texts_in, "CHUNK_ROWS", 2)
     predict(model, source=source, output=tmp_path / "chunks.csv")
     monkeypatch.undo()
     predict(model, source=source, output=tmp_path / "whole.csv")

@@ -1,0 +1,112 @@
+"""Texts to work on, row by row: from arguments, a file or stdin, with the other columns that a file has.
+
+What is done with them is left to documents.py (predict) and translation_documents.py (translate).
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from nlp_transfer.data.labels import TEXT_COLUMNS
+from nlp_transfer.data.tables import Row, read_source
+from nlp_transfer.errors import ConfigError, DataError, did_you_mean
+
+# Rows worked on at a time: memory does not grow with the input.
+CHUNK_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Rows and the column that holds their text."""
+
+    rows: Iterator[Row]
+    column: str
+
+    def chunks(self) -> Iterator[tuple[int, list[Row], list[str]]]:
+        """Yield (number of the first row, counted from 1; rows; their texts), chunk by chunk.
+
+        Raises:
+            DataError: a row has no text.
+        """
+        number = 1
+        while chunk := list(islice(self.rows, CHUNK_ROWS)):
+            texts = [_text_of(row, self.column, place) for place, row in enumerate(chunk, start=number)]
+            yield number, chunk, texts
+            number += len(chunk)
+
+
+def read_texts(
+    texts: Sequence[str] | None,
+    source: Path | None,
+    *,
+    text_column: str | None,
+    purpose: str,
+    blank_lines: bool = False,
+) -> TextRows:
+    """Open the input; its first row is read at once, so that what cannot be read is told early.
+
+    Args:
+        texts: from arguments; None or empty: read the file, and without one stdin.
+        source: the file.
+        text_column: the column with the text; None takes the first of the usual names that the rows have.
+        purpose: what is done with a text, such as "label"; for messages.
+        blank_lines: keep the blank lines of stdin, so that the result has as many lines.
+
+    Raises:
+        ConfigError: both texts and a file were given, or neither and stdin is a terminal.
+        DataError: the input cannot be read or is empty, or it has no such column.
+    """
+    if texts and source is not None:
+        raise ConfigError("give texts or --input, not both")
+    if texts:
+        rows: Iterator[Row] = iter([{"text": whole(text)} for text in texts])
+    elif source is not None:
+        rows = read_source(str(source))
+    elif sys.stdin.isatty():
+        raise ConfigError(f"nothing to {purpose}: give texts, --input FILE, or pipe one text a line")
+    else:
+        rows = ({"text": text} for text in _stdin_lines() if blank_lines or text.strip())
+    first = next(rows, None)
+    if first is None:
+        raise DataError(f"there is no text to {purpose}")
+    return TextRows(chain([first], rows), _text_column(first, text_column))
+
+
+def _stdin_lines() -> Iterator[str]:
+    """Yield the lines of stdin; they are UTF-8 whatever the terminal's settings."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
+    try:
+        yield from (line.rstrip("\r\n") for line in sys.stdin)
+    except UnicodeDecodeError as error:
+        raise DataError(f"stdin is not UTF-8 text (byte 0x{error.object[error.start]:02x})") from error
+
+
+def _text_column(row: Row, chosen: str | None) -> str:
+    if chosen is not None and chosen not in row:
+        raise DataError(f"the input has no column {chosen!r}; {did_you_mean(chosen, row)}")
+    column = chosen or next((name for name in TEXT_COLUMNS if name in row), None)
+    if column is None:
+        raise DataError(f"set --text-column to one of the input's columns: {', '.join(row)}")
+    return column
+
+
+def _text_of(row: Row, column: str, number: int) -> str:
+    text = row.get(column)
+    if not isinstance(text, str):
+        raise DataError(
+            f"row {number} of the input: column {column!r} holds {type(text).__name__}, expected a text"
+        )
+    return whole(text)
+
+
+def whole(text: str) -> str:
+    """Replace half characters (lone surrogates, as JSON and command lines can hold): tokenizers fail on
+    them.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
