@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("data",),
     ("models",),
     ("training", "evaluation", "inference"),
+    ("diagnostics",),
     ("reporting",),
     ("publishing",),
     ("making",),

@@ -1,0 +1,1 @@
+"""What transfer promised and what it risked, measured: one file each, pure functions over arrays."""
