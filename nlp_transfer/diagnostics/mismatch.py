@@ -23,9 +23,9 @@ MAX_ROWS = 1_000
 MIN_DISTANCE_ROWS = 50
 # Below that the classifier is too weak, and so is the test.
 MIN_TEST_ROWS = 1_000
-# At 1.0 a linear classifier names the domain of three rows in four.
+# At 1.0 a linear classifier names the domain of three rows in four; movie and product reviews have 1.89.
 MAX_DISTANCE = 1.0
-MAX_TEST_P = 0.001
+MAX_TEST_P = 0.01
 FOLDS = 5
 # Strong enough that a few hundred rows of a few hundred features do not fit by heart.
 INVERSE_STRENGTH = 0.1
