@@ -111,10 +111,15 @@ def domain_gap(source_right: npt.NDArray[np.bool_], target_right: npt.NDArray[np
     return difference_of_shares(source_right, target_right)
 
 
-def negative_transfer_finding(gap: Estimate, *, threshold: float = MAX_NEGATIVE_TRANSFER) -> Finding:
+def negative_transfer_finding(
+    gap: Estimate, *, noise: str = "row noise alone", threshold: float = MAX_NEGATIVE_TRANSFER
+) -> Finding:
     """Word the harm of the source; warn where it is surely above `threshold`.
 
-    The interval holds row noise alone; the report's verdict adds seed noise.
+    Args:
+        gap: errors with the source minus without it.
+        noise: what its interval holds.
+        threshold: what its lower end is held against.
     """
     return judged(
         "negative_transfer",
@@ -122,8 +127,8 @@ def negative_transfer_finding(gap: Estimate, *, threshold: float = MAX_NEGATIVE_
         threshold=threshold,
         bad=gap.low is not None and gap.low > threshold,
         evidence="errors on the target with the source minus without it: "
-        f"{gap.words('+.1f', factor=100)}, in points, row noise alone",
-        advice="leave this source out, or look at its labels: it may harm here",
+        f"{gap.words('+.1f', factor=100)}, in points, {noise}",
+        advice="leave this source out, or look at its labels: it harms here",
     )
 
 

@@ -21,8 +21,8 @@ Score = Literal["max_confidence", "negative_entropy"]
 MIN_ATC_ROWS = 100
 # Points of accuracy between the estimate and the labelled truth beyond which the estimate is not to be used.
 MAX_ATC_ERROR = 0.05
-# C^-1 multiplies the noise of q by up to this: two classes of which 55 in 100 are told rightly. A classifier that
-# knows nothing has about the square root of its rows.
+# C^-1 multiplies the noise of q by up to this, as with two classes of which 55 in 100 rows are told rightly;
+# a classifier that knows nothing has about the square root of its rows.
 MAX_CONDITION = 10.0
 MIN_ROWS_A_CLASS = 10
 MAX_SHARE_CHANGE = 0.10
