@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import as_dict
 from nlp_transfer.data.rows import DomainData
+from nlp_transfer.diagnostics.sentiment_run import FinishedRun, run_diagnostics
 from nlp_transfer.evaluation.compare import PRIMARY, Scorer, number_groups, verdict
 from nlp_transfer.evaluation.predictions import read_predictions
 from nlp_transfer.findings import Finding
-from nlp_transfer.runs import versions
+from nlp_transfer.runs import read_history, versions
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
@@ -38,7 +39,7 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
     present = {name: domain for name, domain in domains.items() if domain is not None}
     scorers = {name: _scorer(domain, recipe) for name, domain in present.items()}
     predicted = {name: {system: _per_seed(recipe, system, name) for system in systems} for name in present}
-    content = {
+    content: dict[str, Any] = {
         "schema": 1,
         "task": recipe.task,
         "primary_metric": PRIMARY,
@@ -55,6 +56,14 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
     }
     content["findings"] = [finding.as_dict() for finding in [*data.findings, *run_findings(content)]]
     content["verdict"] = _verdict(recipe, scorers["target"], predicted["target"])
+    run = FinishedRun(
+        recipe.data,
+        predicted,
+        verdict=content["verdict"],
+        history=read_history(recipe.folder),
+        seed=recipe.config.evaluation.seeds[0],
+    )
+    content["findings"] += [finding.as_dict() for finding in run_diagnostics(run)]
     content["provenance"] = _provenance(recipe, data)
     report = TransferReport(content)
     report.save(

@@ -26,8 +26,7 @@ from nlp_transfer.diagnostics import (
     transfer,
     unlabelled,
 )
-from nlp_transfer.diagnostics.estimates import RESAMPLES, Array, Estimate, share
-from nlp_transfer.evaluation.compare import Scorer, number_groups
+from nlp_transfer.diagnostics.estimates import Array, Estimate, share
 from nlp_transfer.findings import Finding
 
 # The systems that learnt from the target alone, in the order in which they are taken to compare with.
@@ -42,6 +41,8 @@ class FinishedRun:
     data: TransferData
     predicted: Mapping[str, Mapping[str, Sequence[Array]]]
     """Domain, then system, to one array a seed of probabilities of its test rows, shape (rows, classes)."""
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+    """The report's: it holds the difference with its interval where there was something to compare with."""
     history: Sequence[Mapping[str, Any]] = ()
     """The records of history.jsonl."""
     seed: int = 0
@@ -126,18 +127,20 @@ def _across_domains(run: FinishedRun, source: DomainData) -> Iterator[Finding]:
 
 
 def _transfer(run: FinishedRun) -> Iterator[Finding]:
-    """Compare with what learnt from the target alone, under the same noise as the report's verdict."""
-    target, systems = run.data.target, run.predicted["target"]
+    """Compare with what learnt from the target alone: the verdict's difference, and the order over seeds."""
+    target, systems, verdict = run.data.target, run.predicted["target"], run.verdict
+    if "difference" in verdict:
+        gap = Estimate(-verdict["difference"], len(target.test), -verdict["high"], -verdict["low"])
+        noise = f"row noise and {verdict['seed_noise']} seed noise"
+        yield transfer.negative_transfer_finding(gap, noise=noise)
     against = next((system for system in WITHOUT_SOURCE if system in systems), None)
-    if against is None:
-        return
-    scorer = Scorer(target.test.labels, groups=number_groups(target.test.groups), resamples=RESAMPLES)
-    noise = scorer.noise(systems["adapted"], systems[against], train_rows=len(target.selection))
-    gap = Estimate(-noise.difference, len(target.test), -noise.high, -noise.low)
-    yield transfer.negative_transfer_finding(gap, noise=f"row noise and {noise.seed_noise} seed noise")
-    scores = [np.asarray(scorer.seed_values(systems[name])) for name in ("adapted", against)]
-    order = stochastic_order.almost_stochastic_order(*scores)
-    yield stochastic_order.order_finding(order, systems=("adapted", against))
+    if against is not None:
+        scores = [
+            np.asarray([_right(each, target).mean() for each in systems[name]])
+            for name in ("adapted", against)
+        ]
+        order = stochastic_order.almost_stochastic_order(*scores)
+        yield stochastic_order.order_finding(order, systems=("adapted", against))
 
 
 def _learning(run: FinishedRun) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import pytest
 
 from nlp_transfer.data.rows import DomainData, Rows, TransferData
 from nlp_transfer.diagnostics.sentiment_run import FinishedRun, run_diagnostics
+from nlp_transfer.runs import read_history
 
 LABELS = ["negative", "positive"]
 ALWAYS = {
@@ -68,7 +69,16 @@ def finished(*, adapted: float = 0.82, target_only: float = 0.78, seeds: int = 1
         for stage, scores in (("adapted", [0.8, 0.82]), ("target_only", [0.6, 0.7, 0.8]))
         for step, score in zip([10, 20, 30], scores, strict=False)
     ]
-    return FinishedRun(data=data, predicted=predicted, history=history)
+    difference = adapted - target_only
+    verdict = {
+        "transfer": "no_evidence",
+        "against": "target_only",
+        "difference": difference,
+        "low": difference - 0.05,
+        "high": difference + 0.05,
+        "seed_noise": "assumed" if seeds == 1 else "measured",
+    }
+    return FinishedRun(data=data, predicted=predicted, verdict=verdict, history=history)
 
 
 def by_name(run: FinishedRun):
@@ -147,3 +157,9 @@ def test_both_domains_are_scanned_for_personal_data():
     texts[0] = "write to jane.doe@gmail.com"
     scanned = [finding for finding in run_diagnostics(run) if finding.check == "personal_data"]
     assert [(finding.severity, finding.value) for finding in scanned] == [("info", 0), ("warn", 1)]
+
+
+def test_history_is_read_without_the_line_that_a_killed_run_tore(tmp_path):
+    assert read_history(tmp_path) == []
+    (tmp_path / "history.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "lo', encoding="utf-8")
+    assert read_history(tmp_path) == [{"step": 1, "loss": 0.5}]
