@@ -191,15 +191,18 @@ def calibration_finding(
     """Word the calibration error on test rows before and after the temperature; warn where what is left is
     above `threshold`.
     """
-    left = before if after.value is None else after
+    left, mended = before, f"no temperature: {temperature.temperature.reason}"
+    if after.value is not None:
+        left = after
+        mended = f"divided by the temperature {temperature.temperature.words('.2f')} {after.words()}"
     return judged(
         "calibration",
         left,
         threshold=threshold,
         bad=left.value is not None and left.value > threshold,
-        evidence=f"expected calibration error {before.words()}; with the temperature of the dev rows "
-        f"({temperature.temperature.words('.2f')}) {after.words()}",
-        advice="do not read the probabilities as probabilities: label more dev rows and fit the temperature",
+        evidence=f"expected calibration error {before.words()}; {mended}",
+        advice="do not read the probabilities as probabilities: label more target rows, so that dev rows can "
+        "fit a temperature",
     )
 
 

@@ -114,10 +114,13 @@ def _across_domains(run: FinishedRun, source: DomainData) -> Iterator[Finding]:
     ]
     if len(gaps) == 2:
         yield transfer.domain_gap_finding(*gaps)
-    on_source, on_target = (run.predicted[name]["adapted"][0] for name in ("source", "target"))
+    # Both are made for a model that learnt the source alone: one that learnt the target is better there.
+    system = "zero_shot" if "zero_shot" in run.predicted["target"] else "adapted"
+    on_source, on_target = (run.predicted[name][system][0] for name in ("source", "target"))
     right = _right(on_target, target)
     yield unlabelled.atc_finding(
         unlabelled.average_thresholded_confidence(on_source, source.test.labels, on_target),
+        system=system,
         truth=share(int(right.sum()), len(right)),
     )
     shift = unlabelled.estimate_label_shift(

@@ -154,14 +154,14 @@ def estimate_label_shift(
 
 
 def atc_finding(
-    estimate: Estimate, *, truth: Estimate | None = None, threshold: float = MAX_ATC_ERROR
+    estimate: Estimate, *, system: str, truth: Estimate | None = None, threshold: float = MAX_ATC_ERROR
 ) -> Finding:
     """Word the accuracy that is expected without labels, beside the truth where it is known.
 
     With a truth the finding's value is estimate minus truth, and it warns beyond `threshold` either way;
     without one it is the estimate.
     """
-    words = f"estimated without target labels, accuracy is {estimate.words()}"
+    words = f"estimated without target labels, {system} has an accuracy of {estimate.words()}"
     if estimate.value is None or truth is None or truth.value is None:
         return Finding(
             "accuracy_without_labels", "info", estimate.value, None, words,
@@ -171,7 +171,7 @@ def atc_finding(
     bad = abs(error) > threshold
     return Finding(
         "accuracy_without_labels", "warn" if bad else "info", error, threshold,
-        f"{words}; with labels it is {truth.words()}",
+        f"{words}; with labels it has {truth.words()}",
         "do not estimate accuracy without labels for this domain: confidence means something else in it"
         if bad
         else "",

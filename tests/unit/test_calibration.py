@@ -62,7 +62,9 @@ def test_the_temperature_mends_an_overconfident_model():
     after = calibration_error(scale(3 * logits[test], found.temperature.value), labels[test])
     assert before.value > 0.15
     assert after.value < 0.04
-    assert calibration_finding(before, after, found).severity == "info"
+    finding = calibration_finding(before, after, found)
+    assert (finding.severity, finding.value) == ("info", after.value)
+    assert "divided by the temperature" in finding.evidence
 
 
 def test_uncalibrated_probabilities_without_dev_rows_warn():
@@ -72,6 +74,7 @@ def test_uncalibrated_probabilities_without_dev_rows_warn():
     assert none == Temperature(Estimate(None, 49, reason="49 dev rows, at least 50 are needed"), None, None)
     finding = calibration_finding(before, Estimate(None, 0, reason="no temperature"), none)
     assert (finding.severity, finding.value) == ("warn", before.value)
+    assert finding.evidence.endswith("no temperature: 49 dev rows, at least 50 are needed")
 
 
 def test_dev_rows_that_are_all_right_have_no_temperature():
@@ -173,7 +176,7 @@ def test_atc_needs_rows():
     probabilities = sure([0.9] * 99)
     found = average_thresholded_confidence(probabilities, np.zeros(99, dtype=int), probabilities)
     assert found.reason == "99 rows on the smaller side, at least 100 are needed"
-    assert atc_finding(found).value is None
+    assert atc_finding(found, system="adapted").value is None
 
 
 def test_negative_entropy_ranks_by_the_whole_distribution():
@@ -183,12 +186,12 @@ def test_negative_entropy_ranks_by_the_whole_distribution():
 
 @pytest.mark.parametrize(("truth", "severity"), [(0.79, "info"), (0.70, "warn"), (0.90, "warn")])
 def test_the_estimate_stands_beside_the_truth(truth, severity):
-    finding = atc_finding(
-        Estimate(0.8, 500, 0.77, 0.83), truth=Estimate(truth, 500, truth - 0.03, truth + 0.03)
-    )
+    known = Estimate(truth, 500, truth - 0.03, truth + 0.03)
+    finding = atc_finding(Estimate(0.8, 500, 0.77, 0.83), system="zero_shot", truth=known)
+    assert "zero_shot has an accuracy of 0.800" in finding.evidence
     assert (finding.severity, finding.value) == (severity, pytest.approx(0.8 - truth))
     assert f"{truth:.3f}" in finding.evidence
-    alone = atc_finding(Estimate(0.8, 500, 0.77, 0.83))
+    alone = atc_finding(Estimate(0.8, 500, 0.77, 0.83), system="zero_shot")
     assert (alone.severity, alone.value, alone.threshold) == ("info", 0.8, None)
 
 
