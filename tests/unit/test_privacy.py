@@ -50,6 +50,32 @@ def test_an_overfitted_model_gives_its_rows_away():
     assert "n = 64" in finding.evidence
 
 
+def test_the_figure_rises_with_the_steps_that_a_small_set_is_learnt_for():
+    generator = np.random.default_rng(5)
+    features = generator.normal(size=(464, 100))
+    labels = (features[:, 0] + generator.normal(0, 1, size=464) > 0).astype(int)
+    learnt, unseen = slice(0, 64), slice(64, None)
+
+    def row_losses_after(steps: int, rows: slice):
+        weights = np.zeros(100)
+        for _ in range(steps):
+            errors = 1 / (1 + np.exp(-features[learnt] @ weights)) - labels[learnt]
+            weights -= 0.05 * features[learnt].T @ errors / 64
+        positive = 1 / (1 + np.exp(-features[rows] @ weights))
+        return row_losses(np.stack([1 - positive, positive], axis=1), labels[rows])
+
+    figures = []
+    for steps in (0, 5, 50, 500):
+        scores = [
+            membership_scores(row_losses_after(0, rows), row_losses_after(steps, rows))
+            for rows in (learnt, unseen)
+        ]
+        figures.append(membership_inference(*scores).auc.value)
+    assert figures[0] == 0.5
+    assert figures == sorted(figures)
+    assert figures[-1] - figures[1] > 0.05
+
+
 def test_an_untouched_model_gives_nothing_away():
     inside = 0
     for seed in range(40):
