@@ -72,7 +72,7 @@ def labels_saved(transfer: Curve, scratch: Curve, *, score: float, seed: int = 0
 
     Source: the horizontal distance of two learning curves; cf. Taylor and Stone 2009, Transfer learning for
     reinforcement learning domains ("time to threshold"). Below 3 seeds a point there is no
-    interval; an upper end of None is open, since a resample of scratch never gets there.
+    interval; an upper end of infinity is open, since resamples of scratch never get there.
 
     Args:
         transfer: training size to the scores of its seeds.
@@ -101,8 +101,6 @@ def labels_saved(transfer: Curve, scratch: Curve, *, score: float, seed: int = 0
         ]
     )
     low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")
-    if math.isinf(high):
-        return LabelsSaved(score, *needed, Estimate(ratio, seeds, float(min(low, ratio)), math.inf), relation)
     estimate = Estimate(ratio, seeds, float(min(low, ratio)), float(max(high, ratio)))
     return LabelsSaved(score, *needed, estimate, relation)
 
