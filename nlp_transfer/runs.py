@@ -55,6 +55,21 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Read a run's history.jsonl, one record a logged step; empty where nothing was trained step by step.
+
+    A torn last line, which a killed run leaves, is passed over.
+    """
+    path = folder / "history.jsonl"
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill, which takes the place of `path` when the body ends without an

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.data.rows import DomainData
+from nlp_transfer.diagnostics.sentiment_run import FinishedRun, run_diagnostics
 from nlp_transfer.evaluation.compare import Scorer
 from nlp_transfer.evaluation.predictions import read_predictions
 from nlp_transfer.evaluation.scorers import assumed_accuracy_spread, classification_scorer
 from nlp_transfer.evaluation.scores import PRIMARY
 from nlp_transfer.findings import Finding
 from nlp_transfer.run_report import compared_systems, provenance, run_verdict
+from nlp_transfer.runs import read_history
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
@@ -47,6 +49,14 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
         assumed_seed_spread=assumed_accuracy_spread(len(recipe.data.target.selection)),
         why_not=f"{AGAINST} was not run" if len(recipe.data.target.train) else "there are no target labels",
     )
+    run = FinishedRun(
+        recipe.data,
+        predicted,
+        verdict=content["verdict"],
+        history=read_history(recipe.folder),
+        seed=recipe.first_seed,
+    )
+    content["findings"] += [finding.as_dict() for finding in run_diagnostics(run)]
     content["provenance"] = provenance(recipe, data, signatures=_signatures(recipe))
     report = TransferReport(content)
     report.save(

@@ -1,0 +1,254 @@
+"""Trust in probabilities: temperature fitted on dev rows, calibration error, accuracy against coverage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special
+
+from nlp_transfer.diagnostics.estimates import (
+    RESAMPLES,
+    Array,
+    Estimate,
+    Integers,
+    judged,
+    missing,
+    resampled,
+    share,
+    too_few,
+)
+from nlp_transfer.evaluation.intervals import bootstrap_weights, percentile_interval
+from nlp_transfer.evaluation.scores import CALIBRATION_BINS, resampled_scores
+from nlp_transfer.findings import Finding
+
+MIN_DEV_ROWS = 50
+# The calibration error of 15 bins is biased upwards: a perfectly calibrated model of two classes shows 5
+# points with 100 rows, 4 with 200 and 1.5 with 1,400 (simulated).
+MIN_BINNED_ROWS = 200
+MAX_CALIBRATION_ERROR = 0.05
+# Beyond these the likelihood has no optimum worth the name: every row is right, or the scores say nothing.
+TEMPERATURES = (0.05, 20.0)
+TEMPERATURE_RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """The temperature that makes dev rows likeliest, and what it changes there."""
+
+    temperature: Estimate
+    """Logits are divided by it; above 1 the model was too sure."""
+    nll_before: float | None
+    """Mean negative log-likelihood a dev row, in nats."""
+    nll_after: float | None
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The rows whose confidence lies between two edges."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    """Their mean confidence."""
+    accuracy: Estimate
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Accuracy on the share of rows that the model is surest of."""
+
+    coverage: Array
+    """Shape (rows,), from 1 / rows to 1."""
+    accuracy: Array
+    """Shape (rows,), of the rows kept at each coverage; rows of equal confidence share theirs."""
+    area: Estimate
+    """Area under risk against coverage (AURC), the mean over all coverages of the error; 0 is best."""
+
+
+def fit_temperature(logits: Array, labels: Integers, *, seed: int = 0) -> Temperature:
+    """Fit the temperature T of softmax(logits / T) on dev rows by maximum likelihood.
+
+    Source: Guo et al. 2017, On calibration of modern neural networks, section 4.2 (temperature scaling).
+
+    Args:
+        logits: shape (dev rows, classes); logarithms of probabilities serve as well.
+        labels: true class ids, shape (dev rows,).
+        seed: of the bootstrap over dev rows.
+    """
+    rows = len(labels)
+    if rows < MIN_DEV_ROWS:
+        return Temperature(too_few(rows, MIN_DEV_ROWS, "dev rows"), None, None)
+    value = _best_temperature(logits, labels)
+    edge = 1.01
+    if not TEMPERATURES[0] * edge < value < TEMPERATURES[1] / edge:
+        why = "the likelihood has no optimum: all dev rows are right, or the scores do not follow the labels"
+        return Temperature(missing(rows, why), None, None)
+    low, high = resampled(
+        lambda drawn: _best_temperature(logits[drawn], labels[drawn]),
+        rows,
+        resamples=TEMPERATURE_RESAMPLES,
+        seed=seed,
+    )
+    estimate = Estimate(value, rows, min(low, value), max(high, value))
+    return Temperature(estimate, _nll(logits, labels), _nll(logits / value, labels))
+
+
+def scale(logits: Array, temperature: float) -> Array:
+    """Return softmax(logits / temperature), shape (rows, classes).
+
+    >>> scale(np.array([[2.0, 0.0]]), 2.0).round(3).tolist()
+    [[0.731, 0.269]]
+    """
+    scaled: Array = special.softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
+    return scaled
+
+
+def calibration_error(probabilities: Array, labels: Integers, *, seed: int = 0) -> Estimate:
+    """Expected calibration error over 15 equal-width bins, with a bootstrap interval over rows.
+
+    Source: Guo et al. 2017, equation 3; the same number as the report's expected_calibration_error.
+
+    Args:
+        probabilities: shape (rows, classes).
+        labels: true class ids, shape (rows,).
+        seed: of the bootstrap.
+    """
+    rows = len(labels)
+    if rows < MIN_BINNED_ROWS:
+        return too_few(rows, MIN_BINNED_ROWS)
+    weights = bootstrap_weights(rows, resamples=RESAMPLES, seed=seed)
+    whole = np.full((1, rows), 1 / rows)
+    errors = resampled_scores(probabilities, labels.tolist(), np.concatenate([whole, weights]))[
+        "expected_calibration_error"
+    ]
+    value, (low, high) = float(errors[0]), percentile_interval(errors[1:])
+    return Estimate(value, rows, min(low, value), max(high, value))
+
+
+def reliability_bins(
+    probabilities: Array, labels: Integers, *, bins: int = CALIBRATION_BINS
+) -> list[ReliabilityBin]:
+    """Return accuracy and confidence of each bin of confidence that holds rows, for a reliability figure.
+
+    Source: Guo et al. 2017, section 2; the accuracy's interval is Wilson's.
+
+    Args:
+        probabilities: shape (rows, classes).
+        labels: true class ids, shape (rows,).
+        bins: of equal width.
+    """
+    confidence, right = _confidence(probabilities, labels)
+    number = np.minimum((confidence * bins).astype(int), bins - 1)
+    return [
+        ReliabilityBin(
+            low=each / bins,
+            high=(each + 1) / bins,
+            n=int(inside.sum()),
+            confidence=float(confidence[inside].mean()),
+            accuracy=share(int(right[inside].sum()), int(inside.sum())),
+        )
+        for each in np.unique(number).tolist()
+        if (inside := number == each).any()
+    ]
+
+
+def accuracy_against_coverage(probabilities: Array, labels: Integers, *, seed: int = 0) -> Coverage:
+    """Return the accuracy on the surest rows at each coverage, and the area under risk against coverage.
+
+    Rows of equal confidence are taken in every order at once: their errors count evenly.
+
+    Source: Geifman and El-Yaniv 2017, Selective classification for deep neural networks, section 2; the
+    area: Geifman et al. 2019, Bias-reduced uncertainty estimation for deep neural classifiers.
+
+    Args:
+        probabilities: shape (rows, classes).
+        labels: true class ids, shape (rows,).
+        seed: of the bootstrap over rows.
+    """
+    confidence, right = _confidence(probabilities, labels)
+    rows = len(labels)
+    accuracy = _selective_accuracy(confidence, right)
+    if rows < MIN_BINNED_ROWS:
+        area = too_few(rows, MIN_BINNED_ROWS)
+    else:
+        low, high = resampled(
+            lambda drawn: float(1 - _selective_accuracy(confidence[drawn], right[drawn]).mean()),
+            rows,
+            resamples=TEMPERATURE_RESAMPLES,
+            seed=seed,
+        )
+        value = float(1 - accuracy.mean())
+        area = Estimate(value, rows, min(low, value), max(high, value))
+    return Coverage(np.arange(1, rows + 1) / rows, accuracy, area)
+
+
+def calibration_finding(
+    before: Estimate, after: Estimate, temperature: Temperature, *, threshold: float = MAX_CALIBRATION_ERROR
+) -> Finding:
+    """Word the calibration error on test rows before and after the temperature; warn where what is left is
+    above `threshold`.
+    """
+    left, mended = before, f"no temperature: {temperature.temperature.reason}"
+    if after.value is not None:
+        left = after
+        mended = f"divided by the temperature {temperature.temperature.words('.2f')} {after.words()}"
+    return judged(
+        "calibration",
+        left,
+        threshold=threshold,
+        bad=left.value is not None and left.value > threshold,
+        evidence=f"expected calibration error {before.words()}; {mended}",
+        advice="do not read the probabilities as probabilities: label more target rows, so that dev rows can "
+        "fit a temperature",
+    )
+
+
+def coverage_finding(coverage: Coverage, *, at: float = 0.8) -> Finding:
+    """Word how much surer answers are righter; it informs."""
+    if coverage.area.value is None:
+        return Finding("coverage", "info", None, None, coverage.area.words(), "")
+    kept = max(1, round(at * len(coverage.accuracy)))
+    return Finding(
+        "coverage",
+        "info",
+        coverage.area.value,
+        None,
+        f"accuracy {coverage.accuracy[-1]:.3f} on all rows, {coverage.accuracy[kept - 1]:.3f} on the surest "
+        f"{at:.0%}; area under risk against coverage {coverage.area.words()}",
+        "",
+    )
+
+
+def _best_temperature(logits: Array, labels: Integers) -> float:
+    found = optimize.minimize_scalar(
+        lambda log_temperature: _nll(logits / np.exp(log_temperature), labels),
+        bounds=np.log(TEMPERATURES),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    return float(np.exp(found.x))
+
+
+def _nll(logits: Array, labels: Integers) -> float:
+    """Mean negative log-likelihood a row, in nats."""
+    log_probabilities = special.log_softmax(logits, axis=1)
+    return float(-log_probabilities[np.arange(len(labels)), labels].mean())
+
+
+def _confidence(probabilities: Array, labels: Integers) -> tuple[Array, npt.NDArray[np.bool_]]:
+    confidence: Array = probabilities.max(axis=1)
+    return confidence, probabilities.argmax(axis=1) == labels
+
+
+def _selective_accuracy(confidence: Array, right: npt.NDArray[np.bool_]) -> Array:
+    """Accuracy of the k surest rows for k = 1 ... rows, shape (rows,)."""
+    order = np.argsort(-confidence, kind="stable")
+    hits = np.cumsum(right[order])
+    last_of_its_value = np.append(np.diff(confidence[order]) != 0, True)
+    ends = np.flatnonzero(last_of_its_value) + 1
+    kept = np.arange(1, len(right) + 1)
+    accuracy: Array = np.interp(kept, np.append(0, ends), np.append(0, hits[ends - 1])) / kept
+    return accuracy

@@ -1,0 +1,216 @@
+"""Loss of specifics: what adaptation cost on the source, how far weights moved, which mix to keep.
+
+Weights come as state dicts of NumPy or torch tensors; averaging and scoring mixed models is left to others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlp_transfer.diagnostics.estimates import RESAMPLES, Estimate, Integers, judged, paired_difference
+from nlp_transfer.findings import Finding
+
+# Two points of accuracy on the source are more than its test rows' noise in a full run.
+MIN_BACKWARD_TRANSFER = -0.02
+# Fewer dev rows have a standard error above 4 points: the rule would take any mix.
+MIN_DEV_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far weights moved from where they started, relative to their size."""
+
+    by_layer: dict[str, float]
+    """Layer to |theta - theta0| / |theta0|; layers that started at zero are left out."""
+    overall: float | None
+    """The same of all compared weights together; None where there are none."""
+    compared: int
+    """Number of weights."""
+    unmatched: list[str]
+    """Tensors that only one side has, or that changed their shape: a new head, new tokens."""
+
+
+@dataclass(frozen=True)
+class MixPoint:
+    """One mix (1 - alpha) theta_source + alpha theta_adapted, scored on dev rows of both domains."""
+
+    alpha: float
+    target: float
+    source: float
+
+
+@dataclass(frozen=True)
+class MixChoice:
+    """The mix to keep, and between which ones there was a choice."""
+
+    alpha: float | None
+    """None where there are too few dev rows to choose on: keep the adapted model."""
+    frontier: list[MixPoint]
+    """The points that no other beats on one domain without losing on the other, by alpha."""
+    dev_rows: int
+    standard_error: float | None
+    """Of the best target score, in the scores' unit."""
+
+
+def backward_transfer(
+    before: npt.NDArray[Any],
+    after: npt.NDArray[Any],
+    *,
+    groups: Integers | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """Source score after adaptation minus before, on the same source test rows; below 0 is forgetting.
+
+    Source: Lopez-Paz and Ranzato 2017, Gradient episodic memory, equation 3, with one task before.
+
+    Args:
+        before: score of each row under the source model, shape (rows,); right or wrong as 1 or 0.
+        after: the same rows under the adapted model.
+        groups: group number of each row, or None.
+        resamples: of the paired bootstrap.
+        seed: of the bootstrap.
+    """
+    return paired_difference(after, before, groups=groups, resamples=resamples, seed=seed)
+
+
+def weight_drift(before: Mapping[str, Any], after: Mapping[str, Any]) -> Drift:
+    """Measure |theta - theta0| / |theta0| of each layer and of all weights (Euclidean norms).
+
+    Source: the distance that Li et al. 2018, Explicit inductive bias for transfer learning with
+    convolutional networks, penalise (L2-SP), divided by the norm of the start.
+
+    Args:
+        before: state dict of the model that adaptation started from; NumPy or torch tensors.
+        after: state dict of the adapted model (for LoRA: merged).
+    """
+    moved: dict[str, float] = {}
+    start: dict[str, float] = {}
+    unmatched = sorted(set(before) ^ set(after))
+    compared = 0
+    for name in sorted(set(before) & set(after)):
+        theta0, theta = _float_array(before[name]), _float_array(after[name])
+        if theta0.shape != theta.shape:
+            unmatched.append(name)
+            continue
+        layer = layer_of(name)
+        moved[layer] = moved.get(layer, 0.0) + float(np.square(theta - theta0).sum())
+        start[layer] = start.get(layer, 0.0) + float(np.square(theta0).sum())
+        compared += theta0.size
+    whole = sum(start.values())
+    return Drift(
+        by_layer={layer: math.sqrt(moved[layer] / start[layer]) for layer in moved if start[layer] > 0},
+        overall=math.sqrt(sum(moved.values()) / whole) if whole > 0 else None,
+        compared=compared,
+        unmatched=sorted(unmatched),
+    )
+
+
+def layer_of(name: str) -> str:
+    """Return the layer that a tensor belongs to: up to its first number, else without its last part.
+
+    >>> layer_of("bert.encoder.layer.3.output.dense.weight"), layer_of("classifier.weight")
+    ('bert.encoder.layer.3', 'classifier')
+    """
+    parts = name.split(".")
+    numbers = [place for place, part in enumerate(parts) if part.isdecimal()]
+    return ".".join(parts[: numbers[0] + 1] if numbers else parts[:-1] or parts)
+
+
+def choose_mix(points: Sequence[MixPoint], *, dev_rows: int) -> MixChoice:
+    """Choose the mix that keeps most of the source without clearly losing on the target.
+
+    Of all mixes whose target score is within one standard error of the best one, that with the best source
+    score is taken; of equal ones the better on the target.
+
+    Source: Wortsman et al. 2022, Robust fine-tuning of zero-shot models (WiSE-FT), equation 1; the
+    one-standard-error rule is that of Breiman et al. 1984, section 3.4.3.
+
+    Args:
+        points: at least one, scored on dev rows (never on test rows); scores are accuracies.
+        dev_rows: target dev rows.
+
+    Raises:
+        ValueError: there are no points.
+    """
+    frontier = pareto_frontier(points)
+    if dev_rows < MIN_DEV_ROWS:
+        return MixChoice(None, frontier, dev_rows, None)
+    best = max(point.target for point in points)
+    standard_error = math.sqrt(max(best * (1 - best), 0.0) / dev_rows)
+    near = [point for point in points if point.target >= best - standard_error]
+    chosen = max(near, key=lambda point: (point.source, point.target))
+    return MixChoice(chosen.alpha, frontier, dev_rows, standard_error)
+
+
+def pareto_frontier(points: Sequence[MixPoint]) -> list[MixPoint]:
+    """Return the points that no other one dominates, by alpha.
+
+    >>> mixes = [MixPoint(0, 0.7, 0.9), MixPoint(0.5, 0.6, 0.8), MixPoint(1, 0.8, 0.7)]
+    >>> [point.alpha for point in pareto_frontier(mixes)]
+    [0, 1]
+    """
+    kept = [point for point in points if not any(_dominates(other, point) for other in points)]
+    return sorted(kept, key=lambda point: point.alpha)
+
+
+def forgetting_finding(change: Estimate, *, threshold: float = MIN_BACKWARD_TRANSFER) -> Finding:
+    """Word what adaptation changed on the source; warn below `threshold`."""
+    return judged(
+        "forgetting",
+        change,
+        threshold=threshold,
+        bad=change.value is not None and change.value < threshold,
+        evidence=f"accuracy on the source test rows changed by {change.words('+.1f', factor=100)}, in points",
+        advice="raise adaptation.replay, or keep a mix of source and adapted weights, if the source still "
+        "matters",
+    )
+
+
+def drift_finding(drift: Drift, *, layers: int = 3) -> Finding:
+    """Word how far the weights moved, with the layers that moved most; it informs."""
+    most = sorted(drift.by_layer.items(), key=lambda item: -item[1])[:layers]
+    named = ", ".join(f"{layer} {value:.1%}" for layer, value in most)
+    if drift.overall is None:
+        evidence = "not measured: the two models have no weights in common"
+    else:
+        evidence = (
+            f"weights moved by {drift.overall:.1%} of their size (n = {drift.compared:,}); most: {named}"
+        )
+    if drift.unmatched:
+        evidence += f"; {len(drift.unmatched)} tensors are new or were resized"
+    return Finding("weight_drift", "info", drift.overall, None, evidence, "")
+
+
+def mix_finding(choice: MixChoice) -> Finding:
+    """Word which mix of source and adapted weights the dev rows choose; it informs."""
+    if choice.alpha is None:
+        evidence = f"not measured: {choice.dev_rows:,} dev rows, at least {MIN_DEV_ROWS} are needed"
+    else:
+        reach = ", ".join(
+            f"{point.alpha:g}: target {point.target:.3f}, source {point.source:.3f}"
+            for point in choice.frontier
+        )
+        evidence = (
+            f"mix {choice.alpha:g} of the adapted weights is within one standard error "
+            f"({choice.standard_error:.3f}, n = {choice.dev_rows:,} dev rows) of the best; frontier: {reach}"
+        )
+    return Finding("weight_mix", "info", choice.alpha, None, evidence, "")
+
+
+def _dominates(first: MixPoint, second: MixPoint) -> bool:
+    no_worse = first.target >= second.target and first.source >= second.source
+    return no_worse and (first.target > second.target or first.source > second.source)
+
+
+def _float_array(tensor: Any) -> npt.NDArray[np.float64]:
+    """Return a NumPy or torch tensor, bfloat16 too, as a float64 array."""
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach().double().cpu().numpy()
+    return np.asarray(tensor, dtype=np.float64)

@@ -1,0 +1,243 @@
+"""Domain mismatch, from features: how far apart two domains lie, before anything is trained on them.
+
+A classifier that tells the domains apart on rows it never saw measures the distance; what random halves of
+one domain show is the distance that stands for none. Words, tokens and labels are text_mismatch.py's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from nlp_transfer.diagnostics.estimates import Array, Estimate, judged, share, too_few, unmeasured
+from nlp_transfer.findings import Finding
+
+# More rows narrow the interval of a distance no further than matters, and cost time.
+MAX_ROWS = 1_000
+# With fewer rows a side a linear classifier of some hundred features learns next to nothing.
+MIN_DISTANCE_ROWS = 50
+# Below that the classifier is too weak, and so is the test.
+MIN_TEST_ROWS = 1_000
+# At 1.0 a linear classifier names the domain of three rows in four; movie and product reviews have 1.89.
+MAX_DISTANCE = 1.0
+MAX_TEST_P = 0.01
+FOLDS = 5
+# Strong enough that a few hundred rows of a few hundred features do not fit by heart.
+INVERSE_STRENGTH = 0.1
+MAX_KERNEL_ROWS = 500
+PERMUTATIONS = 500
+
+
+@dataclass(frozen=True)
+class DomainDistance:
+    """The proxy A-distance of two domains, and the one of two random halves of a single domain."""
+
+    between: Estimate
+    halves: Estimate
+    """With as many rows a side as `between`."""
+
+
+@dataclass(frozen=True)
+class TwoSampleTest:
+    """Whether two samples come from one distribution."""
+
+    statistic: Estimate
+    """z for the classifier test, MMD^2 for the kernel test; its n is the number of rows a side."""
+    p: float | None
+    """One-sided; None where the statistic has no value."""
+
+
+def proxy_a_distance(first: Array, second: Array, *, seed: int = 0, max_rows: int = MAX_ROWS) -> Estimate:
+    """Measure the distance of two samples as 2 (1 - 2 e), e the held-out error of a domain classifier.
+
+    0: they cannot be told apart; 2: always. Chance may take it a little below 0. Both sides are cut to the
+    same number of rows; the error is that of 5-fold cross-validated logistic regression, and the interval
+    is Wilson's for it.
+
+    Source: Ben-David et al. 2010, A theory of learning from different domains, lemma 2; in this form
+    Ganin et al. 2016, Domain-adversarial training of neural networks, section 3.
+
+    Args:
+        first: features, shape (first rows, hidden).
+        second: features, shape (second rows, hidden).
+        seed: draws the rows and the folds.
+        max_rows: a side.
+
+    Returns:
+        The distance; n is the number of rows a side.
+    """
+    rows = min(len(first), len(second), max_rows)
+    if rows < MIN_DISTANCE_ROWS:
+        return too_few(rows, MIN_DISTANCE_ROWS, "rows a side")
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    features, domains = _stacked(first, second, rows, seed)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    right = cross_val_predict(_classifier(), features, domains, cv=folds) == domains
+    accuracy = share(int(right.sum()), len(right))
+    return _mapped(accuracy, rows)
+
+
+def domain_distance(source: Array, target: Array, *, seed: int = 0) -> DomainDistance:
+    """Measure the distance of two domains beside that of two random halves of the larger one.
+
+    Args:
+        source: features, shape (source rows, hidden).
+        target: features, shape (target rows, hidden).
+        seed: draws rows, halves and folds.
+    """
+    larger = max(source, target, key=len)
+    rows = min(len(source), len(target), len(larger) // 2, MAX_ROWS)
+    shuffled = larger[np.random.default_rng(seed).permutation(len(larger))]
+    return DomainDistance(
+        between=proxy_a_distance(source, target, seed=seed, max_rows=rows),
+        halves=proxy_a_distance(shuffled[:rows], shuffled[rows : 2 * rows], seed=seed, max_rows=rows),
+    )
+
+
+def classifier_test(first: Array, second: Array, *, seed: int = 0) -> TwoSampleTest:
+    """Test with a domain classifier whether two samples differ: z = (accuracy - 1/2) / sqrt(1 / (4 n)).
+
+    The classifier learns from half of the rows and is scored on the n others, so that under equal
+    distributions its right answers are coin tosses.
+
+    Source: Lopez-Paz and Oquab 2017, Revisiting classifier two-sample tests, section 3.
+
+    Args:
+        first: features, shape (first rows, hidden).
+        second: features, shape (second rows, hidden).
+        seed: draws rows and halves.
+    """
+    rows = min(len(first), len(second))
+    if rows < MIN_TEST_ROWS:
+        return TwoSampleTest(too_few(rows, MIN_TEST_ROWS, "rows a side"), None)
+    from sklearn.model_selection import train_test_split
+
+    rows = MIN_TEST_ROWS
+    features, domains = _stacked(first, second, rows, seed)
+    train, test, train_domains, test_domains = train_test_split(
+        features, domains, test_size=0.5, stratify=domains, random_state=seed
+    )
+    accuracy = float(_classifier().fit(train, train_domains).score(test, test_domains))
+    z = (accuracy - 0.5) / math.sqrt(1 / (4 * len(test)))
+    return TwoSampleTest(Estimate(z, rows), float(stats.norm.sf(z)))
+
+
+def maximum_mean_discrepancy(
+    first: Array, second: Array, *, seed: int = 0, permutations: int = PERMUTATIONS
+) -> TwoSampleTest:
+    """Measure MMD^2 = E k(s, s') + E k(t, t') - 2 E k(s, t), unbiased, and its p by permutation.
+
+    k(x, y) = exp(-|x - y|^2 / (2 sigma^2)), sigma the median distance between rows. The unbiased value may
+    be a little below 0.
+
+    Source: Gretton et al. 2012, A kernel two-sample test, equation 3 and section 8.
+
+    Args:
+        first: features, shape (first rows, hidden); at most 500 rows are drawn.
+        second: features, shape (second rows, hidden).
+        seed: draws rows and permutations.
+        permutations: how many; p is at least 1 / (permutations + 1).
+    """
+    rows = min(len(first), len(second), MAX_KERNEL_ROWS)
+    if rows < MIN_DISTANCE_ROWS:
+        return TwoSampleTest(too_few(rows, MIN_DISTANCE_ROWS, "rows a side"), None)
+    features, domains = _stacked(first, second, rows, seed)
+    kernel = _kernel_without_diagonal(features)
+    generator = np.random.default_rng(seed)
+    sides = np.stack([domains, *(generator.permutation(domains) for _ in range(permutations))], axis=1)
+    values = _unbiased_mmd(kernel, sides.astype(np.float64), rows)
+    # Rounding must not make a permutation that gives the observed value look smaller.
+    at_least = int((values[1:] >= values[0] - 1e-12).sum())
+    return TwoSampleTest(Estimate(float(values[0]), rows), (1 + at_least) / (permutations + 1))
+
+
+def distance_finding(distance: DomainDistance, *, threshold: float = MAX_DISTANCE) -> Finding:
+    """Word how far the domains lie apart; warn where it is surely more than `threshold`."""
+    between = distance.between
+    return judged(
+        "domain_distance",
+        between,
+        threshold=threshold,
+        bad=between.low is not None and between.low > threshold,
+        evidence=f"proxy A-distance between the domains {between.words('.2f')}; random halves of one "
+        f"domain: {distance.halves.words('.2f')}; 0 is none, 2 the most there is",
+        advice="expect less of the source alone: label target rows, or train on unlabelled target text",
+    )
+
+
+def two_sample_finding(test: TwoSampleTest, *, threshold: float = MAX_TEST_P) -> Finding:
+    """Word the classifier test: its finding informs, since a difference alone does not harm."""
+    if test.statistic.value is None or test.p is None:
+        return unmeasured("two_sample_test", test.statistic, threshold)
+    differ = "differ" if test.p < threshold else "are not shown to differ"
+    return Finding(
+        "two_sample_test", "info", test.p, threshold,
+        f"the domains {differ}: z = {test.statistic.value:.1f}, p {_p(test.p)} "
+        f"({test.statistic.n:,} rows a side, half of them held out)",
+        "",
+    )  # fmt: skip
+
+
+def kernel_finding(test: TwoSampleTest, *, threshold: float = MAX_TEST_P) -> Finding:
+    """Word the kernel test; like the classifier test it informs."""
+    if test.statistic.value is None or test.p is None:
+        return unmeasured("kernel_two_sample_test", test.statistic, threshold)
+    return Finding(
+        "kernel_two_sample_test", "info", test.p, threshold,
+        f"MMD^2 = {test.statistic.value:.4f}, permutation p {_p(test.p)} ({test.statistic.n:,} rows a side)",
+        "",
+    )  # fmt: skip
+
+
+def _stacked(first: Array, second: Array, rows: int, seed: int) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Draw so many rows of each side and name the side of each, 0 or 1."""
+    generator = np.random.default_rng(seed)
+    drawn = [side[generator.permutation(len(side))[:rows]] for side in (first, second)]
+    return np.concatenate(drawn).astype(np.float64), np.repeat([0, 1], rows)
+
+
+def _classifier() -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_STRENGTH, max_iter=200))
+
+
+def _mapped(accuracy: Estimate, rows: int) -> Estimate:
+    """Map accuracy to 2 (1 - 2 (1 - accuracy))."""
+    value, low, high = (
+        None if each is None else 4 * each - 2 for each in (accuracy.value, accuracy.low, accuracy.high)
+    )
+    return Estimate(value, rows, low, high)
+
+
+def _kernel_without_diagonal(features: Array) -> Array:
+    from scipy.spatial.distance import pdist, squareform
+
+    squared = pdist(features, "sqeuclidean")
+    median = float(np.median(squared))
+    kernel: Array = squareform(np.exp(-squared / (2 * (median or 1.0))))
+    return kernel
+
+
+def _unbiased_mmd(kernel: Array, sides: Array, rows: int) -> Array:
+    """Return MMD^2 for each division; `sides` has shape (2 rows, divisions), 1 for the second sample.
+
+    All rows' kernel sums follow from the second sample's: one matrix product serves all divisions.
+    """
+    second = (sides * (kernel @ sides)).sum(axis=0)
+    cross = sides.T @ kernel.sum(axis=1) - second
+    first = kernel.sum() - second - 2 * cross
+    values: Array = (first + second) / (rows * (rows - 1)) - 2 * cross / rows**2
+    return values
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

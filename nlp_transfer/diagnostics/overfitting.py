@@ -1,0 +1,106 @@
+"""Overfitting: the gap between learnt rows and unseen ones, and the best step against the last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nlp_transfer.diagnostics.estimates import Estimate, difference_of_shares, judged
+from nlp_transfer.findings import Finding
+
+Right = npt.NDArray[np.bool_]
+# Ten points: small target sets are always learnt better than they generalise, by a few points.
+MAX_GENERALISATION_GAP = 0.10
+# In standard errors of the best dev score: the rule by which steps are selected (training/selection.py).
+MAX_LAST_STEP_LOSS = 1.0
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """The last evaluated step held against the best one, on dev rows."""
+
+    best_step: int
+    best: float
+    last_step: int
+    last: float
+    standard_error: float
+    """Of the best score: sqrt(p (1 - p) / n)."""
+    dev_rows: int
+
+    @property
+    def standard_errors(self) -> float:
+        """How many standard errors the last step is below the best."""
+        return (self.best - self.last) / self.standard_error
+
+
+def generalisation_gap(learnt: Right, unseen: Right) -> Estimate:
+    """Accuracy on learnt rows minus accuracy on unseen ones, with Newcombe's interval.
+
+    For train against dev, dev against test, and the target's dev against the source's dev alike.
+
+    Source: Goodfellow et al. 2016, Deep learning, section 5.2; interval: Newcombe 1998, method 10.
+
+    Args:
+        learnt: whether each row is right, shape (learnt rows,).
+        unseen: whether each row is right, shape (unseen rows,).
+    """
+    return difference_of_shares(learnt, unseen)
+
+
+def last_step_loss(steps: Sequence[int], scores: Sequence[float], *, dev_rows: int) -> StepLoss | None:
+    """Hold the last evaluated step against the best one; None where fewer than two were evaluated.
+
+    Args:
+        steps: optimiser steps at which dev rows were scored, in order.
+        scores: accuracy of each, shape (evaluations,).
+        dev_rows: how many there are.
+    """
+    if len(steps) < 2:
+        return None
+    best = int(np.argmax(scores))
+    # As in training/selection.py: a score of 0 or 1 still has an error.
+    error = math.sqrt(max(scores[best] * (1 - scores[best]), 1e-4) / max(1, dev_rows))
+    return StepLoss(steps[best], scores[best], steps[-1], scores[-1], error, dev_rows)
+
+
+def generalisation_finding(
+    gap: Estimate, *, sides: tuple[str, str] = ("train", "test"), threshold: float = MAX_GENERALISATION_GAP
+) -> Finding:
+    """Word the gap between two sets of rows; warn where it is surely above `threshold`."""
+    return judged(
+        f"generalisation_{sides[0]}_{sides[1]}".replace(" ", "_"),
+        gap,
+        threshold=threshold,
+        bad=gap.low is not None and gap.low > threshold,
+        evidence=f"accuracy on {sides[0]} rows is above that on {sides[1]} rows by "
+        f"{gap.words('+.1f', factor=100)}, in points",
+        advice="label more target rows, train for fewer epochs, or use method: probe or lora",
+    )
+
+
+def last_step_finding(loss: StepLoss | None, *, threshold: float = MAX_LAST_STEP_LOSS) -> Finding:
+    """Word the best step against the last; warn where the last is more standard errors below it."""
+    if loss is None:
+        return Finding(
+            "last_step",
+            "info",
+            None,
+            threshold,
+            "not measured: fewer than two steps were scored on dev rows",
+            "",
+        )
+    bad = loss.standard_errors > threshold
+    return Finding(
+        "last_step",
+        "warn" if bad else "info",
+        loss.standard_errors,
+        threshold,
+        f"best at step {loss.best_step:,} ({loss.best:.3f}), last at step {loss.last_step:,} "
+        f"({loss.last:.3f}): {loss.standard_errors:.1f} standard errors lower "
+        f"(n = {loss.dev_rows:,} dev rows)",
+        "train for fewer epochs, or with a lower learning rate" if bad else "",
+    )

@@ -1,0 +1,258 @@
+"""Labels saved, areas, speed, gains and orders on curves and runs whose answers are computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from nlp_transfer.diagnostics.estimates import Estimate
+from nlp_transfer.diagnostics.learning_curves import (
+    area_under_curve,
+    labels_needed,
+    labels_saved,
+    labels_saved_finding,
+)
+from nlp_transfer.diagnostics.speed import Reached, first_reaching, speed_finding, speed_up
+from nlp_transfer.diagnostics.stochastic_order import (
+    almost_stochastic_order,
+    order_finding,
+    violation_ratio,
+)
+from nlp_transfer.diagnostics.transfer import (
+    domain_gap,
+    domain_gap_finding,
+    gap_closed,
+    gap_closed_finding,
+    negative_transfer_finding,
+    negative_transfer_gap,
+    transfer_gain,
+)
+
+
+def hits(right: int, rows: int):
+    return np.arange(rows) < right
+
+
+def curve(scores, *, sizes=(16, 64, 256), seeds: int = 3, spread: float = 0.0):
+    offsets = np.linspace(-spread, spread, seeds)
+    return {size: (score + offsets).tolist() for size, score in zip(sizes, scores, strict=True)}
+
+
+TRANSFER = curve([0.75, 0.80, 0.85])
+SCRATCH = curve([0.60, 0.70, 0.80])
+
+
+@pytest.mark.parametrize(
+    ("score", "labels", "at_most"),
+    # Half way between 64 and 256 in log n is 128.
+    [(0.75, 128, False), (0.80, 256, False), (0.60, 16, True), (0.5, 16, True), (0.81, None, False)],
+)
+def test_labels_needed_are_interpolated_in_log_n(score, labels, at_most):
+    found = labels_needed(SCRATCH, score)
+    assert found.labels == (None if labels is None else pytest.approx(labels))
+    assert found.at_most is at_most
+
+
+@pytest.mark.parametrize(
+    ("score", "ratio", "relation"),
+    [
+        (0.80, 4.0, "="),
+        (0.75, 8.0, ">="),
+        (0.825, 2.0, ">="),
+        (0.55, None, "unknown"),
+        (0.90, None, "unknown"),
+    ],
+)
+def test_labels_saved_are_censored_where_the_curves_end(score, ratio, relation):
+    found = labels_saved(TRANSFER, SCRATCH, score=score)
+    assert found.ratio.value == (None if ratio is None else pytest.approx(ratio))
+    assert found.relation == relation
+    finding = labels_saved_finding(found)
+    assert finding.severity == "info"
+    assert ("censored" in finding.evidence) is (relation == ">=")
+
+
+@pytest.mark.parametrize(("score", "ratio", "relation"), [(0.80, 0.25, "="), (0.825, 0.5, "<=")])
+def test_transfer_that_costs_labels_warns(score, ratio, relation):
+    found = labels_saved(SCRATCH, TRANSFER, score=score)
+    assert (found.ratio.value, found.relation) == (pytest.approx(ratio), relation)
+    assert labels_saved_finding(found).severity == "warn"
+
+
+def test_labels_saved_have_an_interval_over_seeds():
+    found = labels_saved(
+        curve([0.75, 0.80, 0.85], spread=0.02, seeds=5),
+        curve([0.60, 0.70, 0.84], spread=0.02, seeds=5),
+        score=0.8,
+    )
+    assert found.ratio.low < found.ratio.value < found.ratio.high < 20
+    assert found.ratio.n == 5
+    open_ended = labels_saved(curve([0.7, 0.8, 0.9]), curve([0.6, 0.7, 0.8], spread=0.02), score=0.8)
+    assert open_ended.ratio.high == math.inf
+
+
+def test_two_seeds_have_a_ratio_without_an_interval():
+    found = labels_saved(curve([0.75, 0.8, 0.85], seeds=2), SCRATCH, score=0.8).ratio
+    assert found == Estimate(pytest.approx(4.0), 2, reason="2 seeds a point, an interval needs 3")
+
+
+def test_area_is_a_mean_over_log_n():
+    # Trapezoids in log n over 16, 64, 256 have the weights 1/4, 1/2, 1/4; wider gaps weigh more.
+    assert area_under_curve(SCRATCH).value == pytest.approx(0.70)
+    uneven = area_under_curve(curve([0.6, 0.7, 0.8], sizes=(16, 32, 256)))
+    assert uneven.value == pytest.approx((0.65 * 1 + 0.75 * 3) / 4)
+    assert area_under_curve(curve([0.8, 0.8, 0.8])).value == pytest.approx(0.8)
+
+
+def test_area_has_students_interval_over_seeds():
+    found = area_under_curve(curve([0.6, 0.7, 0.8], spread=0.02))
+    assert found.n == 3
+    assert found.high - found.value == pytest.approx(4.302653 * 0.02 / math.sqrt(3))
+    two = area_under_curve(curve([0.6, 0.7, 0.8], seeds=2, spread=0.02))
+    assert (two.low, two.reason) == (None, "2 seeds, an interval needs 3")
+
+
+def test_area_needs_two_sizes_and_equal_seeds():
+    assert area_under_curve({16: [0.6] * 3}).reason == "1 sizes, at least 2 are needed"
+    assert (
+        area_under_curve({16: [0.6] * 3, 64: [0.7] * 2}).reason == "the sizes have different numbers of seeds"
+    )
+
+
+def history(*scores, every: int = 10, seconds: float | None = 2.0):
+    records = [{"step": 5, "loss": 0.7}]
+    for number, score in enumerate(scores, start=1):
+        time = {} if seconds is None else {"seconds": number * seconds}
+        records.append({"step": number * every, "eval_accuracy": score, **time})
+    return records
+
+
+def test_a_score_is_reached_at_its_first_step():
+    assert first_reaching(history(0.6, 0.8, 0.7, 0.9), 0.75) == Reached(20, 4.0)
+    assert first_reaching(history(0.6, 0.8), 0.85) is None
+    assert first_reaching([{"step": 3, "eval_f1": 0.9}], 0.9, score_key="eval_f1") == Reached(3, None)
+
+
+def test_speed_is_the_ratio_at_the_baselines_best_score():
+    found = speed_up(history(0.78, 0.82), history(0.6, 0.7, 0.8, 0.79), source_seconds=1.0)
+    assert (found.score, found.baseline, found.adapted) == (0.8, Reached(30, 6.0), Reached(20, 5.0))
+    assert (found.step_ratio, found.time_ratio) == (1.5, pytest.approx(1.2))
+    finding = speed_finding(found, against="scratch")
+    assert (finding.check, finding.severity) == ("speed_against_scratch", "info")
+    assert finding.value == pytest.approx(1.2)
+    assert "1.5 times the steps" in finding.evidence
+
+
+@pytest.mark.parametrize(
+    ("adapted", "baseline", "words", "severity"),
+    [
+        (history(0.9), [], "the baseline was not run", "info"),
+        (history(0.9), [{"step": 1, "loss": 0.7}], "the baseline was not scored on dev rows", "info"),
+        ([{"step": 1, "loss": 0.7}], history(0.9), "the adapted model was not scored on dev rows", "info"),
+        (history(0.8), history(0.9), "never reached the baseline's best score", "warn"),
+        (history(0.6, 0.7, 0.9), history(0.9), "0.3 times the seconds", "warn"),
+    ],
+)
+def test_what_was_not_measured_is_said(adapted, baseline, words, severity):
+    finding = speed_finding(speed_up(adapted, baseline), against="target_only")
+    assert words in finding.evidence
+    assert finding.severity == severity
+
+
+def test_without_seconds_the_steps_decide():
+    found = speed_up(history(0.8, seconds=None), history(0.6, 0.8, seconds=None))
+    assert (found.step_ratio, found.time_ratio, found.reason) == (2, None, "the histories hold no seconds")
+    finding = speed_finding(found, against="scratch")
+    assert finding.value == 2
+    assert "seconds not measured" in finding.evidence
+
+
+def test_a_score_reached_before_the_first_step_counts_as_one_step():
+    found = speed_up([{"step": 0, "eval_accuracy": 0.9}], history(0.6, 0.9))
+    assert found.step_ratio == 20
+
+
+def test_gain_and_harm_are_one_difference_with_two_signs():
+    adapted, alone = hits(80, 100), hits(70, 100)
+    assert transfer_gain(adapted, alone).value == pytest.approx(0.10)
+    harm = negative_transfer_gap(adapted, alone)
+    assert harm.value == pytest.approx(-0.10)
+    assert negative_transfer_finding(harm).severity == "info"
+
+
+def test_flipped_source_labels_harm():
+    finding = negative_transfer_finding(negative_transfer_gap(hits(120, 400), hits(300, 400)))
+    assert (finding.severity, finding.value) == ("warn", pytest.approx(0.45))
+    assert "n = 400" in finding.evidence
+
+
+def test_gap_closed_is_a_share_of_the_oracles_gain():
+    found = gap_closed(hits(375, 500), hits(350, 500), hits(450, 500))
+    assert found.value == pytest.approx(0.25)
+    assert 0 < found.low < 0.25 < found.high < 1
+    assert gap_closed(hits(450, 500), hits(350, 500), hits(450, 500)).value == 1
+    assert gap_closed_finding(found).severity == "info"
+
+
+def test_a_gap_that_widens_warns():
+    finding = gap_closed_finding(gap_closed(hits(300, 500), hits(350, 500), hits(450, 500)))
+    assert (finding.severity, finding.value) == ("warn", pytest.approx(-0.5))
+
+
+@pytest.mark.parametrize("oracle", [350, 351, 300])
+def test_no_gap_no_share(oracle):
+    found = gap_closed(hits(360, 500), hits(350, 500), hits(oracle, 500))
+    assert found.value is None
+    assert "no gap to close" in gap_closed_finding(found).evidence
+    assert gap_closed(hits(9, 10), hits(5, 10), hits(10, 10)).reason == "10 rows, at least 30 are needed"
+
+
+def test_the_domain_gap_stands_before_and_after():
+    before = domain_gap(hits(850, 1000), hits(720, 1000))
+    after = domain_gap(hits(840, 1000), hits(800, 1000))
+    finding = domain_gap_finding(before, after)
+    assert (finding.severity, finding.value) == ("info", pytest.approx(0.04))
+    assert "+13.0" in finding.evidence
+    assert domain_gap_finding(before, domain_gap(hits(900, 1000), hits(700, 1000))).severity == "warn"
+
+
+ONE = np.array([0.9, 0.7, 0.8, 0.85, 0.6])
+OTHER = np.array([0.75, 0.78, 0.72, 0.74, 0.8, 0.7])
+EVEN = np.array([0.70, 0.71, 0.72, 0.73, 0.74, 0.75, 0.76])
+FEWER = np.array([0.735, 0.70, 0.68, 0.74, 0.76])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "violation", "bound"),
+    # Computed with deepsig 1.2.8: compute_violation_ratio(dt=1e-5), aso(dt=0.001; three seeds).
+    [(ONE, OTHER, 0.36134, 0.877), (OTHER, ONE, 0.63864, 1.0), (EVEN, FEWER, 0.08365, 0.646)],
+)
+def test_stochastic_order_agrees_with_deepsig(first, second, violation, bound):
+    assert violation_ratio(first, second) == pytest.approx(violation, abs=5e-5)
+    found = almost_stochastic_order(first, second)
+    assert found.violation.value == pytest.approx(violation, abs=5e-5)
+    assert found.violation.high == pytest.approx(bound, abs=0.06)
+
+
+def test_a_system_that_is_always_better_is_in_order():
+    better, worse = np.array([0.90, 0.91, 0.92, 0.93, 0.94]), np.array([0.80, 0.81, 0.82, 0.83, 0.84])
+    found = almost_stochastic_order(better, worse)
+    assert (found.violation.value, found.violation.high) == (0, 0)
+    assert (
+        "adapted is almost stochastically better"
+        in order_finding(found, systems=("adapted", "probe")).evidence
+    )
+    back = almost_stochastic_order(worse, better)
+    assert (back.violation.value, back.violation.high) == (1, 1)
+    assert "is not shown to be" in order_finding(back, systems=("probe", "adapted")).evidence
+
+
+def test_equal_scores_are_in_no_order():
+    assert violation_ratio(EVEN, EVEN) == 0.5
+
+
+def test_order_needs_five_seeds():
+    finding = order_finding(almost_stochastic_order(ONE[:4], OTHER), systems=("adapted", "probe"))
+    assert (finding.value, finding.evidence) == (None, "not measured: 4 seeds, at least 5 are needed")
