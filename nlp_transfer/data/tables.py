@@ -12,12 +12,13 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from nlp_transfer.data.sources import open_source
+from nlp_transfer.data.sources import open_source, split_hash
 from nlp_transfer.errors import DataError, did_you_mean
 
 FORMATS = {
@@ -28,6 +29,7 @@ FORMATS = {
     ".parquet": "parquet",
     ".txt": "txt",
 }
+HUB = re.compile(r"hub://([^/@]+/[^/@]+)(?:@([^/]+))?/(?:([^/]+)/)?([^/]+)")
 Row = dict[str, Any]
 
 
@@ -54,6 +56,7 @@ def read_source(
     if uri.startswith("hub://"):
         yield from _read_hub(uri)
         return
+    uri, sha256 = split_hash(uri, sha256)
     with open_source(uri, sha256=sha256) as stream:
         yield from read_rows(stream, name=uri, format=format, columns=columns, encoding=encoding)
 
@@ -203,12 +206,12 @@ def _read_hub(uri: str) -> Iterator[Row]:
     from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    repo, _, split = uri.removeprefix("hub://").rpartition("/")
-    repo, _, revision = repo.partition("@")
-    if not split or "/" not in repo:
-        raise DataError(f"{uri} must have the form hub://owner/name@revision/split")
+    found = HUB.fullmatch(uri)
+    if found is None:
+        raise DataError(f"{uri} must have the form hub://owner/name@revision/[config/]split")
+    repo, revision, config, split = found.groups()
     try:
-        rows = load_dataset(repo, revision=revision or None, split=split)
+        rows = load_dataset(repo, name=config, revision=revision, split=split)
     except ValueError as error:
         raise DataError(f"{uri}: {error}; {did_you_mean(split, ['train', 'validation', 'test'])}") from error
     except (DatasetsError, HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:

@@ -1,0 +1,43 @@
+"""The parts of a message that a program fills in, and that a translation must carry over unchanged."""
+
+from __future__ import annotations
+
+import re
+
+# The order matters: the first alternative that fits at a place is taken. A space flag of printf ("% d") is
+# left out, because "of % de" is far commoner, and so is a percent sign behind a digit ("100%sure").
+PLACEHOLDER = re.compile(
+    r"""
+      %%                                                            # a percent sign, not a placeholder
+    | %\([^()\n]{1,80}\)[-+\#0]*\d*(?:\.\d+)?[a-zA-Z]?              # %(name)s      Python
+    | %\{[\w.-]+\}                                                  # %{name}       Ruby
+    | %[A-Za-z_]{2,}%                                               # %name%        Symfony
+    | (?<!\d)%(?:\d+\$)?[-+\#0']*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|q|z|t|j|L)?[diouxXeEfFgGcCsSpna@]
+                                                                    # %s %1$s %.2f  printf
+    | %L?\d{1,2}(?![\d%])                                           # %1            Qt
+    | \{\{[^{}\n]{1,80}\}\}                                         # {{ name }}    Angular, Jinja
+    | \$\{[^{}\n]{1,80}\}                                           # ${name}       shell, Zope
+    | \#\{[^{}\n]{1,80}\}                                           # \#{name}      Ruby
+    | \{\ ?[-$]?[\w.\-\[\]]*(?:![rsa])?(?::[^{}\s]*)?\ ?\}          # {0} {name:>3} { $name }
+    | \$(?:[A-Za-z_]\w*|[1-9]\b(?![.,]?\d))                         # $name $1      Zope, MediaWiki
+    """,
+    re.VERBOSE,
+)
+
+
+def placeholders(text: str) -> list[str]:
+    """List the placeholders of a message in their order, as they are written.
+
+    >>> placeholders("%(count)d of {total}: 100% of $name, 5%% more")
+    ['%(count)d', '{total}', '$name']
+    """
+    if "%" not in text and "{" not in text and "$" not in text:
+        return []
+    return [found for found in PLACEHOLDER.findall(text) if found != "%%"]
+
+
+def without_placeholders(text: str) -> str:
+    """Return a message with its placeholders blanked out."""
+    if "%" not in text and "{" not in text and "$" not in text:
+        return text
+    return PLACEHOLDER.sub(" ", text)
