@@ -44,9 +44,11 @@ class DomainConfig:
 
     card: str | None = None
     """Name of a data card (`nlp-transfer cards list`)."""
-    path: str | None = None
+    path: str | list[str] | None = None
     """A file (csv, tsv, jsonl, parquet; .gz too), `package://module/file`,
-    `pypi://name==version/file!member`, or `hub://owner/name@revision/split`."""
+    `pypi://name==version/file!member`, or `hub://owner/name@revision/split`; several are read one after the
+    other. For translation also po, mo, xliff and tmx files, or a folder of them; {src_lang} and {tgt_lang}
+    stand for the languages' codes."""
     splits: dict[str, str] | None = None
     """Files that are split already: {train: ..., dev: ..., test: ...}; dev may be left out."""
     sha256: str | None = None

@@ -25,7 +25,7 @@ from nlp_transfer.errors import DataError
 # The language of msgids, unless the header names another one.
 MSGID_LANGUAGE = "en"
 SPECIAL_FREE_NUMBER = 5
-CHARSET = re.compile(r'^"Content-Type:[^\n]*?charset=[ \t]*([^\s"\\;]+)', re.IGNORECASE | re.MULTILINE)
+CHARSET = re.compile(r'^[^#\n]*Content-Type:[^\n]*?charset=[ \t]*([^\s"\\;]+)', re.IGNORECASE | re.MULTILINE)
 HEADER_BYTES = 20_000
 ZOPE_DEFAULT = re.compile(r'#\.\s*Default:\s*"(.*)"\s*')
 # What translate-toolkit's parsers raise for files that are not what their names say.
@@ -262,10 +262,9 @@ def _check_mo_sizes(content: bytes) -> None:
     count, *tables = struct.unpack(f"{order}3I", content[8:20])
     if 16 * count > len(content):
         raise ValueError(f"it claims {count} entries")
-    lengths = [
-        length
-        for table in tables
-        for length in struct.unpack(f"{order}{2 * count}I", content[table : table + 8 * count])[::2]
-    ]
+    numbers = [struct.unpack(f"{order}{2 * count}I", content[table : table + 8 * count]) for table in tables]
+    lengths, places = ([number for row in numbers for number in row[start::2]] for start in (0, 1))
+    if any(place + length > len(content) for place, length in zip(places, lengths, strict=True)):
+        raise ValueError("it is cut")
     if sum(lengths) > len(content):
         raise ValueError("its entries overlap")

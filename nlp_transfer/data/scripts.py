@@ -16,8 +16,8 @@ UNICODE_SCRIPTS = {
 # Languages written in more than one script, where the tag does not say which.
 ALSO_WRITTEN = {
     "sr": "Latn", "bs": "Cyrl", "uz": "Cyrl", "az": "Cyrl", "kk": "Latn", "tt": "Latn",
-    "tk": "Cyrl", "ku": "Arab", "pa": "Arab", "ms": "Arab", "mn": "Mong", "ha": "Arab", "ug": "Latn", "sd": "Deva",
-    "ks": "Deva", "crh": "Cyrl", "be": "Latn", "iu": "Latn", "tg": "Latn",
+    "tk": "Cyrl", "ku": "Arab", "pa": "Arab", "ms": "Arab", "mn": "Mong", "ha": "Arab", "ug": "Latn",
+    "sd": "Deva", "ks": "Deva", "crh": "Cyrl", "be": "Latn", "iu": "Latn", "tg": "Latn",
 }  # fmt: skip
 LETTER_OF_ASCII = re.compile(r"[A-Za-z]")
 
