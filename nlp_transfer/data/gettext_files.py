@@ -143,8 +143,8 @@ def _as_utf8(content: bytes, name: str, encoding: str) -> bytes:
         place, newline = getattr(error, "start", 0), b"\n"
         raise DataError(
             f"{name}, line {content.count(newline, 0, place) + 1}: byte "
-            f"0x{content[place : place + 1].hex()} is not "
-            f"{charset} text; convert the file, or correct the charset in its header's Content-Type"
+            f"0x{content[place : place + 1].hex()} is not {charset} text; convert the file, or correct the "
+            "charset in its header's Content-Type"
         ) from error
     # The parser would take a charset that is not UTF-8 at its word, and it does not decode all of them.
     declared = CHARSET.search(text[:HEADER_BYTES])
@@ -159,8 +159,7 @@ def _check_header(header: str, name: str) -> None:
         if line.strip() and ":" not in line:
             raise DataError(
                 f"{name}: its header (the entry with the empty msgid) is broken at {line.strip()[:60]!r}; "
-                "every line of "
-                'it has the form "Name: value\\n"'
+                'every line of it has the form "Name: value\\n"'
             )
 
 
@@ -169,18 +168,14 @@ def _check_languages(header: str, name: str, *, src_lang: str, tgt_lang: str, as
     # Some write C there, which stands for the msgids as they are.
     source = source if full_tag(source)[1] else MSGID_LANGUAGE
     if not matches(source, src_lang):
+        backwards = f" and tgt_lang: {src_lang} (the pair is given backwards)"
         raise OtherLanguageError(
-            f"{name}: a PO or MO file translates from the language of its msgids, here {source}, but "
-            "src_lang is "
-            f"{src_lang}; set src_lang: {source}"
-            + (
-                f" and tgt_lang: {src_lang} (the pair is given backwards)"
-                if matches(source, tgt_lang)
-                else ""
-            )
+            f"{name}: a PO or MO file translates from the language of its msgids, here {source}, but src_lang "
+            f"is {src_lang}; set src_lang: {source}" + (backwards if matches(source, tgt_lang) else "")
         )
     found = _header_value(header, "Language")
-    if found and not assured and not matches(tgt_lang, found):
+    # A template's LANGUAGE and the like say nothing.
+    if full_tag(found)[1] and not assured and not matches(tgt_lang, found):
         raise OtherLanguageError(
             f"{name} is in {found} by its header, expected {tgt_lang}; set tgt_lang: {found}, or correct the "
             "header's Language"
