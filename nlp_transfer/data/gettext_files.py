@@ -170,8 +170,8 @@ def _check_languages(header: str, name: str, *, src_lang: str, tgt_lang: str, as
     if not matches(source, src_lang):
         backwards = f" and tgt_lang: {src_lang} (the pair is given backwards)"
         raise OtherLanguageError(
-            f"{name}: a PO or MO file translates from the language of its msgids, here {source}, but src_lang "
-            f"is {src_lang}; set src_lang: {source}" + (backwards if matches(source, tgt_lang) else "")
+            f"{name}: a PO or MO file translates from the language of its msgids, here {source}, but src_lang"
+            f" is {src_lang}; set src_lang: {source}" + (backwards if matches(source, tgt_lang) else "")
         )
     found = _header_value(header, "Language")
     # A template's LANGUAGE and the like say nothing.
