@@ -87,8 +87,8 @@ class DomainConfig:
     """Files that are split already: {train: ..., dev: ..., test: ...}; dev may be left out."""
     sha256: str | None = None
     """Expected SHA-256 of the file, or of the archive it is taken from."""
-    format: Literal["csv", "tsv", "jsonl", "parquet", "txt"] | None = None
-    """How to read the file; null follows its name."""
+    format: Literal["csv", "tsv", "jsonl", "parquet", "txt", "po", "mo", "xliff", "tmx"] | None = None
+    """How to read the file; null follows its name. po, mo, xliff and tmx are for translation."""
     encoding: str = "utf-8"
     """Text encoding of the file."""
     columns: list[str] | None = None

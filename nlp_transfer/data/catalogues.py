@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from nlp_transfer.data.gettext_files import read_mo, read_po
-from nlp_transfer.data.members import Member, open_members
+from nlp_transfer.data.members import WILD, Member, open_members
 from nlp_transfer.data.pair_rows import pairs_of_rows, read_table
 from nlp_transfer.data.raw_pairs import OtherLanguageError, RawPair
 from nlp_transfer.data.sources import open_source, split_hash
@@ -141,7 +141,7 @@ class _Reading:
 
     def files(self, uri: str, sha256: str | None) -> Iterator[RawPair]:
         """Yield the pairs of the files that a source names; of many, other languages' are passed over."""
-        names_tables = "*" in uri or "{tgt_lang}" in uri
+        names_tables = WILD.search(uri) is not None
         read, passed_over = 0, None
         for member in open_members(
             uri, src_lang=self.src_lang, tgt_lang=self.tgt_lang, sha256=sha256,

@@ -110,7 +110,7 @@ def find_by_path(match: re.Match[str], *, src_lang: str, ranks: dict[str, int]) 
 
 
 def _in_file_name(name: str, stem: str, src_lang: str) -> list[str]:
-    """List what may be a language in a file's name: `gl`, the gl of `en-gl.train`, `app.gl`, `django-pt_BR`."""
+    """List what may be a language in a file's name: the gl of `en-gl.train`, of `app.gl`, of `django-gl`."""
     pair = re.fullmatch(
         rf"(?:.*[.\-_])?(?:{re.escape(src_lang)}[-_]({LANGUAGE})|({LANGUAGE})[-_]{re.escape(src_lang)})", stem
     )
@@ -118,7 +118,7 @@ def _in_file_name(name: str, stem: str, src_lang: str) -> list[str]:
         return [pair[1] or pair[2]]
     if looks_like_locale(stem):
         return [stem]
-    pieces = [
-        piece for part in name.split(".")[:-1] for piece in [part, *part.split("-"), *part.split("_", 1)[1:]]
-    ]
+    pieces = []
+    for part in name.split(".")[:-1]:
+        pieces += [part, *part.split("-"), *part.split("_", 1)[1:]]
     return list(dict.fromkeys(reversed(pieces)))

@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from nlp_transfer.data.languages import matches
+from nlp_transfer.data.languages import full_tag, matches
 from nlp_transfer.data.raw_pairs import OtherLanguageError, RawPair
 from nlp_transfer.errors import DataError
 
 # The language of msgids, unless the header names another one.
 MSGID_LANGUAGE = "en"
 SPECIAL_FREE_NUMBER = 5
-CHARSET = re.compile(r'^"Content-Type:[^\n]*?charset=[ \t]*([^\s"\\;]+)', re.IGNORECASE | re.MULTILINE)
+CHARSET = re.compile(r'^[^#\n]*Content-Type:[^\n]*?charset=[ \t]*([^\s"\\;]+)', re.IGNORECASE | re.MULTILINE)
 HEADER_BYTES = 20_000
 ZOPE_DEFAULT = re.compile(r'#\.\s*Default:\s*"(.*)"\s*')
 # What translate-toolkit's parsers raise for files that are not what their names say.
@@ -143,8 +143,8 @@ def _as_utf8(content: bytes, name: str, encoding: str) -> bytes:
         place, newline = getattr(error, "start", 0), b"\n"
         raise DataError(
             f"{name}, line {content.count(newline, 0, place) + 1}: byte "
-            f"0x{content[place : place + 1].hex()} is not "
-            f"{charset} text; convert the file, or correct the charset in its header's Content-Type"
+            f"0x{content[place : place + 1].hex()} is not {charset} text; convert the file, or correct the "
+            "charset in its header's Content-Type"
         ) from error
     # The parser would take a charset that is not UTF-8 at its word, and it does not decode all of them.
     declared = CHARSET.search(text[:HEADER_BYTES])
@@ -159,26 +159,23 @@ def _check_header(header: str, name: str) -> None:
         if line.strip() and ":" not in line:
             raise DataError(
                 f"{name}: its header (the entry with the empty msgid) is broken at {line.strip()[:60]!r}; "
-                "every line of "
-                'it has the form "Name: value\\n"'
+                'every line of it has the form "Name: value\\n"'
             )
 
 
 def _check_languages(header: str, name: str, *, src_lang: str, tgt_lang: str, assured: bool) -> None:
-    source = _header_value(header, "X-Source-Language") or MSGID_LANGUAGE
+    source = _header_value(header, "X-Source-Language")
+    # Some write C there, which stands for the msgids as they are.
+    source = source if full_tag(source)[1] else MSGID_LANGUAGE
     if not matches(source, src_lang):
+        backwards = f" and tgt_lang: {src_lang} (the pair is given backwards)"
         raise OtherLanguageError(
-            f"{name}: a PO or MO file translates from the language of its msgids, here {source}, but "
-            "src_lang is "
-            f"{src_lang}; set src_lang: {source}"
-            + (
-                f" and tgt_lang: {src_lang} (the pair is given backwards)"
-                if matches(source, tgt_lang)
-                else ""
-            )
+            f"{name}: a PO or MO file translates from the language of its msgids, here {source}, but src_lang"
+            f" is {src_lang}; set src_lang: {source}" + (backwards if matches(source, tgt_lang) else "")
         )
     found = _header_value(header, "Language")
-    if found and not assured and not matches(tgt_lang, found):
+    # A template's LANGUAGE and the like say nothing.
+    if full_tag(found)[1] and not assured and not matches(tgt_lang, found):
         raise OtherLanguageError(
             f"{name} is in {found} by its header, expected {tgt_lang}; set tgt_lang: {found}, or correct the "
             "header's Language"
@@ -239,7 +236,9 @@ def _plural_pairs(entry: _Entry, rule: tuple[int, PluralRule] | None) -> list[tu
     """Pair singular and plural with the forms for 1 and 5; no pairs where the forms do not fit the rule."""
     count = len(entry.target)
     expected, form_of = rule or (min(count, 2), lambda number: int(number != 1 and count > 1))
-    if count != expected or not all(form.strip() for form in entry.target):
+    # More forms than the rule knows do no harm: some catalogues gained a form for millions before their
+    # header did.
+    if count < expected or (rule is None and count > expected):
         return []
     try:
         one, several = form_of(1), form_of(SPECIAL_FREE_NUMBER)
@@ -248,7 +247,8 @@ def _plural_pairs(entry: _Entry, rule: tuple[int, PluralRule] | None) -> list[tu
     if not (0 <= one < count and 0 <= several < count):
         return []
     pairs = [(entry.source[1], entry.target[several])]
-    return pairs if one == several else [(entry.source[0], entry.target[one]), *pairs]
+    pairs = pairs if one == several else [(entry.source[0], entry.target[one]), *pairs]
+    return pairs if all(target.strip() for _, target in pairs) else []
 
 
 def _check_mo_sizes(content: bytes) -> None:
@@ -257,10 +257,9 @@ def _check_mo_sizes(content: bytes) -> None:
     count, *tables = struct.unpack(f"{order}3I", content[8:20])
     if 16 * count > len(content):
         raise ValueError(f"it claims {count} entries")
-    lengths = [
-        length
-        for table in tables
-        for length in struct.unpack(f"{order}{2 * count}I", content[table : table + 8 * count])[::2]
-    ]
+    numbers = [struct.unpack(f"{order}{2 * count}I", content[table : table + 8 * count]) for table in tables]
+    lengths, places = ([number for row in numbers for number in row[start::2]] for start in (0, 1))
+    if any(place + length > len(content) for place, length in zip(places, lengths, strict=True)):
+        raise ValueError("it is cut")
     if sum(lengths) > len(content):
         raise ValueError("its entries overlap")

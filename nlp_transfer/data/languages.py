@@ -35,6 +35,7 @@ def normal_tag(text: str) -> str:
 def full_tag(text: str) -> tuple[str, str, str]:
     """Complete a tag to (language, script, region) by what is likely; what is unknown stays empty."""
     from langcodes import Language
+    from langcodes.data_dicts import LIKELY_SUBTAGS
     from langcodes.tag_parser import LanguageTagError
 
     tag = normal_tag(text)
@@ -43,7 +44,7 @@ def full_tag(text: str) -> tuple[str, str, str]:
     except LanguageTagError:
         return tag, "", ""
     language = parsed.language or tag
-    if not Language.make(language=language).is_valid():
+    if language not in LIKELY_SUBTAGS:
         return language, parsed.script or "", parsed.territory or ""
     region = parsed.territory or DEFAULT_REGIONS.get(language)
     likely = Language.make(language=language, script=parsed.script, territory=region).maximize()

@@ -53,17 +53,25 @@ def strip_accelerators(source: str, target: str) -> tuple[str, str]:
     """
     source, target = TRAILING_KEY.sub("", source), TRAILING_KEY.sub("", target)
     for mark, pattern in MARKS.items():
-        if mark not in source:
-            continue
-        ours, theirs = _only(pattern, source), _only(pattern, target)
+        ours = _only(pattern, source) if mark in source else None
         if ours is None:
             continue
+        theirs = _counterpart(target, mark)
         if _starts_word(source, ours):
             source = _without(source, ours)
             target = target if theirs is None else _without(target, theirs)
         elif theirs is not None and _is_label(source, ours) and _is_label(target, theirs):
             source, target = _without(source, ours), _without(target, theirs)
     return source, target
+
+
+def _counterpart(target: str, mark: str) -> int | None:
+    """Return where the target's one mark stands: the source's kind, or another at the start of a word."""
+    place = _only(MARKS[mark], target)
+    if place is not None:
+        return place
+    others = (_only(pattern, target) for other, pattern in MARKS.items() if other != mark)
+    return next((place for place in others if place is not None and _starts_word(target, place)), None)
 
 
 def _only(pattern: re.Pattern[str], text: str) -> int | None:

@@ -102,7 +102,9 @@ def pairs_of_rows(
     if first is None:
         return
     _refuse_backwards(name, src_column, tgt_column, src_lang=src_lang, tgt_lang=tgt_lang)
-    source_at, target_at = _find_columns(first, name, src_lang, tgt_lang, src_column, tgt_column)
+    source_at, target_at = _find_columns(
+        first, name, src_lang=src_lang, tgt_lang=tgt_lang, src_column=src_column, tgt_column=tgt_column
+    )
     for number, row in enumerate(chain([first], rows), start=first_row):
         source, target = _cell(row, source_at), _cell(row, target_at)
         if type(source) is str and type(target) is str:
@@ -129,7 +131,7 @@ def _cell(row: Row, place: Place) -> Any:
 
 
 def _find_columns(
-    row: Row, name: str, src_lang: str, tgt_lang: str, src_column: str | None, tgt_column: str | None
+    row: Row, name: str, *, src_lang: str, tgt_lang: str, src_column: str | None, tgt_column: str | None
 ) -> tuple[Place, Place]:
     nested = row.get(NESTED)
     if src_column is None and tgt_column is None and isinstance(nested, dict):

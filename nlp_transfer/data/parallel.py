@@ -180,12 +180,10 @@ def _raw_of_all(config: DomainConfig, direction: Direction, dropped: Counter[str
     if config.src_path is not None and config.tgt_path is not None:
         yield from read_aligned(config.src_path, config.tgt_path, encoding=config.encoding)
         return
-    paths = [config.path] if isinstance(config.path, str) else config.path or []
-    for path in paths:
-        yield from _raw(config, path, direction, dropped)
+    yield from _raw(config, config.path or [], direction, dropped)
 
 
-def _raw(config: DomainConfig, path: str, direction: Direction, dropped: Counter[str]) -> Iterator[RawPair]:
+def _raw(config: DomainConfig, path: str | Sequence[str], direction: Direction, dropped: Counter[str]) -> Iterator[RawPair]:
     return read_pairs(
         path,
         src_lang=direction[0],

@@ -11,15 +11,15 @@ PLACEHOLDER = re.compile(
       %%                                                            # a percent sign, not a placeholder
     | %\([^()\n]{1,80}\)[-+\#0]*\d*(?:\.\d+)?[a-zA-Z]?              # %(name)s      Python
     | %\{[\w.-]+\}                                                  # %{name}       Ruby
-    | %[A-Za-z_]{2,}%                                               # %name%        Symfony
+    | %[A-Za-z_]{2,}%(?![A-Za-z])                                               # %name%        Symfony
     | (?<!\d)%(?:\d+\$)?[-+\#0']*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|q|z|t|j|L)?[diouxXeEfFgGcCsSpna@]
                                                                     # %s %1$s %.2f  printf
     | %L?\d{1,2}(?![\d%])                                           # %1            Qt
     | \{\{[^{}\n]{1,80}\}\}                                         # {{ name }}    Angular, Jinja
     | \$\{[^{}\n]{1,80}\}                                           # ${name}       shell, Zope
-    | \#\{[^{}\n]{1,80}\}                                           # \#{name}      Ruby
+    | \#\{[^{}\s]{1,80}\}                                           # \#{name}      Ruby
     | \{\ ?[-$]?[\w.\-\[\]]*(?:![rsa])?(?::[^{}\s]*)?\ ?\}          # {0} {name:>3} { $name }
-    | \$(?:[A-Za-z_]\w*|[1-9]\b(?![.,]?\d))                         # $name $1      Zope, MediaWiki
+    | \$(?:[A-Za-z_]\w*|[1-9](?![.,]?\d))                         # $name $1      Zope, MediaWiki
     """,
     re.VERBOSE,
 )

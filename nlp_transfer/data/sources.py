@@ -7,7 +7,8 @@ A source is named by one string, in a card and in a recipe alike:
     pypi://vaderSentiment==0.5/vaderSentiment-0.5.zip!a/b.tar.gz!c/d.txt
                                                           a member of an archive on the package index, nested
                                                           as needed
-    hub://owner/name@revision/split                       a Hub data set, read by `datasets` (see tables.py)
+    hub://owner/name@revision/split                       a Hub data set, read by `datasets` (see tables.py);
+    hub://owner/name@revision/config/split                the same, where it has configs
 
 An expected SHA-256 may stand behind a source as pip writes it: `mine.csv#sha256=0123...`. It is that of the
 outermost file. Archives are fetched without installing or running anything of theirs, checked against a

@@ -208,10 +208,13 @@ def _read_hub(uri: str) -> Iterator[Row]:
 
     found = HUB.fullmatch(uri)
     if found is None:
-        raise DataError(f"{uri} must have the form hub://owner/name@revision/[config/]split")
+        raise DataError(
+            f"{uri} must have the form hub://owner/name@revision/split, or .../config/split for one config"
+        )
     repo, revision, config, split = found.groups()
+    chosen = {} if config is None else {"name": config}
     try:
-        rows = load_dataset(repo, name=config, revision=revision, split=split)
+        rows = load_dataset(repo, **chosen, revision=revision, split=split)
     except ValueError as error:
         raise DataError(f"{uri}: {error}; {did_you_mean(split, ['train', 'validation', 'test'])}") from error
     except (DatasetsError, HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:

@@ -21,7 +21,7 @@ LANGUAGE_ATTRIBUTE = "{http://www.w3.org/XML/1998/namespace}lang"
 # Inline elements that stand for something in the text, and those that only mark where formatting begins or
 # ends.
 PLACEHOLDER_ELEMENTS = frozenset({"x", "ph", "it"})
-NOT_VOUCHED_FOR = frozenset({"new", "needs-translation", "needs-adaptation", "needs-l10n", "initial"})
+NOT_VOUCHED_FOR = ("new", "initial", "needs-")
 
 
 def read_tmx(
@@ -46,7 +46,7 @@ def read_tmx(
             if number == 1:
                 _check_document(element.getroottree(), "tmx", name)
             texts = {variant: _inline_text(segment) for variant, segment in _segments(element)}
-            languages.update(texts)
+            languages.update(list(texts))
             source, target = _text_in(texts, src_lang), _text_in(texts, tgt_lang)
             _forget(element)
             if source is None or target is None:
@@ -104,7 +104,8 @@ def read_xliff(
         state = (element if target is None else target).get("state") or element.get("state") or ""
         if not text.strip():
             dropped["untranslated"] += 1
-        elif state in NOT_VOUCHED_FOR or unit.isfuzzy():
+        # The toolkit's own isfuzzy() takes whatever is not expressly approved for fuzzy.
+        elif state.startswith(NOT_VOUCHED_FOR) or element.get("approved") == "no":
             dropped["fuzzy"] += 1
         else:
             yield RawPair("" if source is None else _inline_text(source), text, f"{name}, unit {number}")

@@ -9,9 +9,12 @@ import pytest
 from nlp_transfer import resources
 from nlp_transfer.config import DomainConfig
 from nlp_transfer.data.cards import list_cards, load_card
+from nlp_transfer.data.sources import split_hash
 from nlp_transfer.errors import ConfigError, DataError, TransferError
 
-SHIPPED = ["amazon_polarity", "imdb", "product_reviews", "rotten_tomatoes"]
+LABELLED = ["amazon_polarity", "imdb", "product_reviews", "rotten_tomatoes"]
+PARALLEL = ["software_catalogues", "ted_talks"]
+SHIPPED = sorted([*LABELLED, *PARALLEL])
 
 CARD = """---
 license: mit
@@ -28,6 +31,11 @@ nlp_transfer:
 
 What they are.
 """
+
+
+def uris_of(domain: DomainConfig) -> list[str]:
+    paths = [domain.path] if isinstance(domain.path, str) else domain.path or []
+    return [*paths, *(domain.splits or {}).values()]
 
 
 def card_file(folder: Path, text: str) -> str:
@@ -47,18 +55,31 @@ def test_a_shipped_card_is_complete(name: str) -> None:
     assert card.body.startswith("# ")
     assert card.licence != ""
     assert card.spec.licence_evidence
+    assert {"pretty_name", "language", "license", "task_categories", "size_categories"} <= set(card.metadata)
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_a_card_of_labelled_texts_declares_its_rows(name: str) -> None:
+    card = load_card(name)
+    assert card.spec.task == "sentiment"
     assert card.spec.declared is not None
     assert sum(card.spec.declared.labels.values()) == card.spec.declared.rows
-    assert {"pretty_name", "language", "license", "task_categories", "size_categories"} <= set(card.metadata)
+
+
+@pytest.mark.parametrize("name", PARALLEL)
+def test_a_card_of_pairs_leaves_the_languages_to_the_recipe(name: str) -> None:
+    card = load_card(name)
+    assert card.spec.task == "translation"
+    for domain in card.domains(DomainConfig(card=name)):
+        assert all("{tgt_lang}" in uri for uri in uris_of(domain))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_whatever_a_shipped_card_fetches_is_pinned(name: str) -> None:
     for domain in load_card(name).domains(DomainConfig(card=name)):
-        for uri in [domain.path, *(domain.splits or {}).values()]:
-            if uri is not None:
-                pinned = "@" in uri if uri.startswith("hub://") else domain.sha256 is not None
-                assert pinned, uri
+        for uri in uris_of(domain):
+            hashed = domain.sha256 is not None or split_hash(uri)[1] is not None
+            assert "@" in uri if uri.startswith("hub://") else hashed, uri
 
 
 def test_a_card_of_ones_own_is_loaded_by_its_path(tmp_path: Path) -> None:
