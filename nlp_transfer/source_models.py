@@ -1,4 +1,4 @@
-"""Source models kept across runs, by everything that they follow from: a curve trains its source model once."""
+"""Source models kept across runs, by everything that they follow from: a curve trains one once."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class TranslationTransfer(TransferRecipe):
         start: Any = (
             model_identity(model.path, revision=model.revision)
             if model.path is not None
-            else dataclasses.asdict(model.architecture)  # type: ignore[call-overload]
+            else dataclasses.asdict(model.architecture)  # type: ignore[arg-type]
         )
         return fingerprint(rows, start)
 

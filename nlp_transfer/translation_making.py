@@ -112,7 +112,7 @@ class TranslationMaker:
     # Where adaptation starts -----------------------------------------------------------------------
 
     def start(self) -> tuple[str | Architecture, str | None]:
-        """Return where adaptation starts, and its revision: the source model, a pretrained one, or a shape."""
+        """Return where adaptation starts and its revision: source model, pretrained one, or a shape."""
         if self.settings.source_stage is not None:
             return str(self.source_folder), None
         return self._first_start()
@@ -126,7 +126,7 @@ class TranslationMaker:
 
         if self.settings.model_path is not None:
             return self.settings.model_path, self.settings.revision
-        return Architecture(**dataclasses.asdict(self.settings.architecture)), None  # type: ignore[arg-type, call-overload]
+        return Architecture(**dataclasses.asdict(self.settings.architecture)), None  # type: ignore[arg-type]
 
     def translator(self) -> Translator:
         """Load the model that adaptation starts from, for translating.

@@ -37,7 +37,8 @@ def check_model(config: RecipeConfig, data: TransferPairs) -> Callable[[Pairs], 
     limit = max_positions(loaded.model.config)
     if limit is not None and config.model.max_length_tokens > limit:
         raise ModelError(
-            f"model.max_length_tokens is {config.model.max_length_tokens} and {path} reads {limit} at most; lower it"
+            f"model.max_length_tokens is {config.model.max_length_tokens} and {path} reads {limit} at most; "
+            "lower it"
         )
     _require_languages(config, data, loaded, path)
     return lambda pairs: _encode(loaded, pairs)

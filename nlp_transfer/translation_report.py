@@ -70,7 +70,7 @@ def build_report(recipe: TranslationTransfer, data: DataReport, *, systems: list
 
 
 def run_findings(content: dict[str, Any]) -> list[Finding]:
-    """Judge the run by its own scores: is the parent worth anything, what was forgotten, is copying beaten."""
+    """Judge the run by its own scores: is the parent any good, what was forgotten, is copying beaten."""
     systems = content["systems"]
     findings = []
     source = {name: system["source"][PRIMARY] for name, system in systems.items() if system["source"]}
@@ -95,7 +95,8 @@ def _beats_copy(check: str, name: str, score: dict[str, Any], copy: dict[str, An
         severity="info" if better else "warn",
         value=margin,
         threshold=0.0,
-        evidence=f"on {score['n']:,} {domain} test pairs {name} is {margin:+.1f} chrF++ against copying the source",
+        evidence=f"on {score['n']:,} {domain} test pairs {name} is {margin:+.1f} chrF++ against copying the "
+        "source",
         advice=""
         if better
         else "it translates worse than leaving the text as it is: train it longer, on more "
@@ -184,8 +185,8 @@ def read_external(recipe: TranslationTransfer) -> dict[str, list[str]]:
         lines = lines[:-1] if lines and not lines[-1] else lines
         if len(lines) != wanted:
             raise DataError(
-                f"evaluation.external.{name}: {path} has {len(lines):,} lines and there are {wanted:,} test pairs; "
-                "`nlp-transfer check CONFIG --write-test FILE` writes their sources, a line each"
+                f"evaluation.external.{name}: {path} has {len(lines):,} lines and there are {wanted:,} test "
+                "pairs; `nlp-transfer check CONFIG --write-test FILE` writes their sources, a line each"
             )
         found[name] = [line.rstrip("\r") for line in lines]
     return found

@@ -64,7 +64,7 @@ def check_pairs(data: TransferPairs, *, encode: Encode | None, max_length_tokens
 
 
 def pair_counts(domain: PairDomain) -> dict[str, Any]:
-    """Count a domain's pairs by split, direction and reason, fingerprint the splits, name card and licence."""
+    """Count a domain's pairs by split, direction and reason; name splits by hash, card and licence."""
     splits = {"train": domain.train, "dev": domain.dev, "test": domain.test}
     directions = Counter(direction for pairs in splits.values() for direction in pairs.directions)
     return {
@@ -155,8 +155,8 @@ def _long_pairs(name: str, longer: int, pairs: int, max_length_tokens: int) -> F
     share = longer / pairs
     return Finding(
         "too_long", "warn" if share > MAX_LONG_SHARE else "info", share, MAX_LONG_SHARE,
-        f"{name}: {longer:,} of {pairs:,} pairs have a side of more than {max_length_tokens} tokens; they are "
-        "not learnt from",
+        f"{name}: {longer:,} of {pairs:,} pairs have a side of more than {max_length_tokens} tokens; they "
+        "are not learnt from",
         "raise model.max_length_tokens, or divide the texts into sentences" if share > MAX_LONG_SHARE else "",
     )  # fmt: skip
 

@@ -60,7 +60,7 @@ def directions_of(config: DomainConfig) -> list[Direction]:
         raise DataError(
             f"src_lang {sides[0]} and tgt_lang {sides[1]}: only one of them may name several languages"
         )
-    return list(itertools.product(*sides))
+    return list(itertools.product(sides[0], sides[1]))
 
 
 class _ReadDomain:
@@ -98,8 +98,8 @@ class _ReadDomain:
         drawn = train.take(train_rows)
         if not len(test):
             raise DataError(
-                f"data.{self.name}: none of its pairs can be held out for testing; it needs more pairs, or files "
-                "that are split already (splits: {train: ..., test: ...})"
+                f"data.{self.name}: none of its pairs can be held out for testing; it needs more pairs, or "
+                "files that are split already (splits: {train: ..., test: ...})"
             )
         return PairDomain(
             name=self.name, directions=self.directions, train=drawn, dev=kept_dev, test=test, card=self.card,
@@ -114,7 +114,7 @@ class _ReadDomain:
         order = _by_direction(test, hash_order(english_side(test)))
         candidates = test.take(order[: 2 * wanted])
         near = NearNeighbours(itertools.chain(*pools), english_side(candidates))
-        kept = []
+        kept: list[int] = []
         for row, is_near in enumerate(near):
             if len(kept) == wanted:
                 break
@@ -183,7 +183,9 @@ def _raw_of_all(config: DomainConfig, direction: Direction, dropped: Counter[str
     yield from _raw(config, config.path or [], direction, dropped)
 
 
-def _raw(config: DomainConfig, path: str | Sequence[str], direction: Direction, dropped: Counter[str]) -> Iterator[RawPair]:
+def _raw(
+    config: DomainConfig, path: str | Sequence[str], direction: Direction, dropped: Counter[str]
+) -> Iterator[RawPair]:
     return read_pairs(
         path,
         src_lang=direction[0],

@@ -72,10 +72,10 @@ class NearNeighbours:
         self._sets: list[frozenset[str]] = []
         seen: set[str] = set()
         for text in training:
-            words = skeleton(text)
-            if words not in seen:
-                seen.add(words)
-                self._sets.append(frozenset(words.split()))
+            reduced = skeleton(text)
+            if reduced not in seen:
+                seen.add(reduced)
+                self._sets.append(frozenset(reduced.split()))
         self._counts = Counter(word for words in self._sets for word in words if word in vocabulary)
         needed = {word for words in self._asked for word in self._prefix(words)}
         self._rows_of: dict[str, list[int]] = defaultdict(list)

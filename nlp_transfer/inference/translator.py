@@ -116,8 +116,8 @@ class Translator:
         for length, row in zip(lengths, rows, strict=True):
             if length > self.max_length_tokens:
                 raise DataError(
-                    f"text {row + 1} has {length:,} tokens and the model reads {self.max_length_tokens:,} at most; "
-                    "divide it into sentences"
+                    f"text {row + 1} has {length:,} tokens and the model reads {self.max_length_tokens:,} at "
+                    "most; divide it into sentences"
                 )
 
 

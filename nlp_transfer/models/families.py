@@ -157,8 +157,8 @@ def family_of(model_type: str, tokenizer: Any) -> Family:
     if model_type in ("t5", "mt5"):
         return PromptFamily(tokenizer)
     raise ModelError(
-        f"{model_type} models are no translation models that are known; known: marian, m2m_100 (M2M100, NLLB), "
-        "mbart (mBART-50), t5, mt5"
+        f"{model_type} models are no translation models that are known; known: marian, m2m_100 (M2M100, "
+        "NLLB), mbart (mBART-50), t5, mt5"
     )
 
 
@@ -176,7 +176,7 @@ def _id_table(spm: Any, vocabulary: dict[str, int], unknown: str) -> np.ndarray:
 def _packed(spm: Any, texts: Sequence[str], table: np.ndarray, *, before: Ids, after: Ids) -> Sequences:
     """Cut texts into pieces, many at a time; ten times as fast as one by one through the tokenizer."""
     start, end = np.asarray(before, dtype=np.int32), np.asarray(after, dtype=np.int32)
-    return Sequences.packed(
+    return Sequences.packed_arrays(
         np.concatenate([start, table[np.asarray(pieces, dtype=np.int64)], end])
         for pieces in spm.encode(list(texts))
     )

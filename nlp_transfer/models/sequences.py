@@ -25,7 +25,12 @@ class Sequences:
     @classmethod
     def packed(cls, sequences: Iterable[Sequence[int]]) -> Sequences:
         """Pack sequences of ids."""
-        parts = [np.asarray(sequence, dtype=np.int32) for sequence in sequences]
+        return cls.packed_arrays(np.asarray(sequence, dtype=np.int32) for sequence in sequences)
+
+    @classmethod
+    def packed_arrays(cls, arrays: Iterable[Ids]) -> Sequences:
+        """Pack sequences that are arrays already."""
+        parts = list(arrays)
         lengths = np.asarray([len(part) for part in parts], dtype=np.int64)
         ids = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
         return cls(ids, np.concatenate([[0], np.cumsum(lengths)]))

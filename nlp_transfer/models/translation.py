@@ -209,7 +209,7 @@ def _add_token(loaded: LoadedTranslator, token: str) -> int:
     """Give a token the next free id, and the embedding a row for it."""
     tokenizer, model = loaded.tokenizer, loaded.model
     if isinstance(loaded.family, MarianFamily):
-        new_id = max(tokenizer.encoder.values()) + 1
+        new_id = int(max(tokenizer.encoder.values())) + 1
         tokenizer.encoder[token] = new_id
         tokenizer.decoder[new_id] = token
         tokenizer.supported_language_codes.append(token)

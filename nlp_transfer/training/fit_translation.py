@@ -99,7 +99,7 @@ def encode_pairs(
 
 
 class PairCollator:
-    """Pads pairs to tensors: encoder and decoder inputs, and labels with `IGNORED` where there is no token."""
+    """Pads pairs to tensors: inputs of encoder and decoder, and labels with `IGNORED` beyond their end."""
 
     def __init__(self, *, pad_id: int, start_id: int) -> None:
         self.pad_id = pad_id
@@ -259,11 +259,10 @@ def fit_translator(
     )
     tokens = int(train_set.source_lengths.sum() + train_set.target_lengths.sum())
     steps = len(trainer.get_train_dataloader()) // settings.gradient_accumulation_steps
+    size = f"{batch_tokens:,} padded tokens" if batch_tokens else f"{settings.train_batch_size} rows"
     say_what_follows(
-        trainer, label, rows=len(train_set),
-        batch=f"batches of {batch_tokens:,} padded tokens" if batch_tokens else f"batches of {settings.train_batch_size} rows",
-        tokens_a_step=tokens / max(1, steps),
-    )  # fmt: skip
+        trainer, label, rows=len(train_set), batch=f"batches of {size}", tokens_a_step=tokens / max(1, steps)
+    )
     result = run_trainer(trainer, label=label, seed=seed, history=history, tokens_an_epoch=tokens)
     return dataclasses.replace(result, target_ratio=target_ratio(train_set))
 

@@ -80,8 +80,8 @@ class LengthGroupedSampler(Sampler[int]):
 class TokenBatchSampler(Sampler[list[int]]):
     """Yields batches of pairs of about equal length, each of about `batch_tokens` padded tokens.
 
-    Pairs are put in the order of both sides' lengths, once; where a batch ends in that order is fixed, so that
-    every epoch has equally many batches. In each epoch near pairs change places, and the batches come in
+    Pairs are put in the order of both sides' lengths, once; where a batch ends in that order is fixed, so
+    that every epoch has equally many batches. In each epoch near pairs change places, and the batches come in
     another order: both follow from (seed, epoch) alone. A global batch is cut into `parts`, one for each
     process and accumulation step, which come one after the other.
 
@@ -161,7 +161,8 @@ def batch_ends(
 ) -> list[int]:
     """Cut pairs that are sorted by length into batches; return where each of them ends.
 
-    >>> batch_ends(np.array([2, 2, 2, 9]), np.array([2, 2, 2, 9]), batch_tokens=12, batch_rows=0, least_rows=1)
+    >>> lengths = np.array([2, 2, 2, 9])
+    >>> batch_ends(lengths, lengths, batch_tokens=12, batch_rows=0, least_rows=1)
     [3, 4]
     """
     ends: list[int] = []

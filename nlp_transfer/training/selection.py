@@ -30,8 +30,10 @@ def latest_not_worse(score: float, earlier: Sequence[float], *, standard_error: 
     Returns:
         The step's place if it is kept for now, 0 if an earlier one is clearly better; the highest score wins.
 
-    >>> latest_not_worse(0.80, [0.82], standard_error=0.05), latest_not_worse(0.60, [0.82], standard_error=0.05)
-    (2, 0)
+    >>> latest_not_worse(0.80, [0.82], standard_error=0.05)
+    2
+    >>> latest_not_worse(0.60, [0.82], standard_error=0.05)
+    0
     """
     if not earlier:
         return 1
@@ -69,7 +71,7 @@ def dev_metrics(earlier: Callable[[], Sequence[float]]) -> Callable[[Any], dict[
 def translation_dev_metrics(
     decode: Callable[[list[list[int]]], list[str]], earlier: Callable[[], Sequence[float]]
 ) -> Callable[[Any], dict[str, float]]:
-    """Build the Trainer's `compute_metrics` for translated dev rows: chrF++, and the selection score beside it.
+    """Build the Trainer's `compute_metrics` for translated dev rows: chrF++ and the selection score.
 
     Args:
         decode: turns ids into texts.
