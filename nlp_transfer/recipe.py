@@ -178,8 +178,8 @@ class TransferRecipe(ABC):
             raise ConfigError("name the repository to publish to: push_to_hub('owner/name'), or hub.repo_id")
         return self._on_main(
             lambda: push_model(
-                self.folder, name, private=self.config.hub.private if private is None else private, merge=merge,
-                dry_run=dry_run, override=override, token=token, tag=tag,
+                self.folder, name, private=self.config.hub.private if private is None else private,
+                merge=merge, dry_run=dry_run, override=override, token=token, tag=tag,
             )
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""A small Hub on this machine: the routes that the real `huggingface_hub` client uses, over HTTP, with faults.
+"""A small Hub on this machine: the routes that the real `huggingface_hub` client uses, with faults.
 
 Repositories live in memory. What the real Hub checks is checked here too: tokens and their role, who owns a
 name, the SHA-256 of what is uploaded, that a commit deletes only what is there. Large files answer with a
@@ -89,7 +89,7 @@ class Fault:
     """The body comes with other bytes in its middle."""
 
 
-class Answer(Exception):  # noqa: N818: raised to end a route early with any status
+class Answer(Exception):  # noqa: N818
     """An HTTP answer."""
 
     def __init__(self, status: int, body: Any = None, headers: dict[str, str] | None = None) -> None:
@@ -158,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Keep the test output clean."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer()
 
     do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
@@ -226,7 +226,7 @@ class Handler(BaseHTTPRequestHandler):
     def repo(self, name: str, *, write: bool = False) -> Repo:
         user = self.user()
         repo = self.hub.repos.get(name)
-        own = user is not None and name.split("/")[0] == user[0]
+        own = user is not None and name.partition("/")[0] == user[0]
         if repo is None or (repo.private and not own):
             raise refused(404 if user else 401, "Repository not found", "RepoNotFound")
         if write and not (own and user and user[1] == "write"):

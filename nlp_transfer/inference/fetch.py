@@ -43,8 +43,8 @@ def fetch_model(repo_id: str, *, revision: str | None = None) -> Path:
     if damaged:
         _discard(damaged)
         raise ModelError(
-            f"{repo_id} arrives damaged: {_names(damaged)} is not what the Hub says it is, twice. Look at the "
-            "network between (a proxy that changes files?), then try again"
+            f"{repo_id} arrives damaged: {_names(damaged)} is not what the Hub says it is, twice. Look at "
+            "the network between (a proxy that changes files?), then try again"
         )
     return folder
 
@@ -54,8 +54,8 @@ def _download(repo_id: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HFValidationError,
         HfHubHTTPError,
+        HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -89,7 +89,7 @@ def _download(repo_id: str, revision: str | None) -> Path:
         if kept is not None:
             return kept
         raise ModelError(
-            f"the model {repo_id} cannot be loaded: the Hub cannot be reached, and this machine has no copy of it"
+            f"the model {repo_id} cannot be loaded: the Hub cannot be reached, and there is no copy here"
         ) from error
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         reason = " ".join(str(error).split())[:200]

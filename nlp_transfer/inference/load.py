@@ -134,8 +134,8 @@ def load_adapted(
         cached: keep a probe's encodings on disk, for texts that are scored again.
 
     Raises:
-        ModelError: there is no model or revision, it cannot be read, its base is missing or another one, or it
-        is no classifier.
+        ModelError: there is no model or revision, it cannot be read, its base is missing or another one, or
+        it is no classifier.
 
     Example::
 

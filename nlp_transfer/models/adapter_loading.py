@@ -60,8 +60,8 @@ def read_adapter(folder: Path) -> AdapterFolder:
         labels = json.loads((folder / LABELS).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(
-            f"the adapter in {folder} has no {Path(error.filename).name}; {LABELS} must list its classes in the "
-            'order of its outputs, such as ["negative", "positive"]'
+            f"the adapter in {folder} has no {Path(error.filename).name}; {LABELS} must list its classes in "
+            'the order of its outputs, such as ["negative", "positive"]'
         ) from error
     except (OSError, ValueError) as error:
         raise ModelError(f"the adapter in {folder} cannot be read: {error}") from error
@@ -121,8 +121,8 @@ def _require_label_order(
     of_base = model_labels(name, revision=revision)
     if of_base != stated.label_names:
         raise ModelError(
-            f"the adapter has no head of its own, and its labels are {', '.join(stated.label_names)} while its "
-            f"base {name} answers with {', '.join(of_base or ['unnamed classes'])}, in this order; correct "
+            f"the adapter has no head of its own, and its labels are {', '.join(stated.label_names)} while "
+            f"its base {name} answers with {', '.join(of_base or ['unnamed classes'])}, in this order; correct "
             f"{LABELS}, or take the base that the adapter was trained on"
         )
 
@@ -162,8 +162,8 @@ def _require_every_weight(model: Any, folder: Path, name: str) -> None:
     if stored != wanted:
         odd = sorted(stored ^ wanted)
         raise ModelError(
-            f"the adapter in {folder} does not fit its base {name}: {len(odd)} weights have no counterpart, such "
-            f"as {odd[0]}"
+            f"the adapter in {folder} does not fit its base {name}: {len(odd)} weights have no counterpart, "
+            f"such as {odd[0]}"
         )
 
 

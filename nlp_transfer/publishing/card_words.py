@@ -1,4 +1,4 @@
-"""Puts what a report holds into the sentences and tables of a model card; escaping is left to the template."""
+"""Puts what a report holds into the sentences and tables of a model card; the template escapes them."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ def calibration(report: TransferReport) -> str:
         metric = metric_of("expected_calibration_error")
         low, high = metric.text(score["low"]), metric.text(score["high"])
         parts.append(
-            f"Its probabilities are off by {metric.text(score['value'])} points on average (expected calibration "
-            f"error on target test rows, 95% interval {low} to {high}, n = {score['n']:,})."
+            f"Its probabilities are off by {metric.text(score['value'])} points on average (expected "
+            f"calibration error on target test rows, 95% interval {low} to {high}, n = {score['n']:,})."
         )
     found = _finding(report, "calibration")
     return " ".join([*parts, *([_sentence(found["evidence"])] if found else [])])
@@ -157,7 +157,7 @@ def limits(
     if max_length_tokens:
         found.append(f"Texts are cut after {max_length_tokens:,} tokens; what stands behind is not read.")
     found += [
-        f"The licence of the {source.domain} data ({source.name}) is not known: find it out before you build on it."
+        f"The licence of the {source.domain} data ({source.name}) is not known: find it out before you use it."
         for source in data
         if judge_licence(source.licence) == "unknown"
     ]
@@ -184,8 +184,8 @@ def cost(report: TransferReport) -> str:
     memory = f" Peak memory: {spent['peak_rss_mb']:,.0f} MB." if spent.get("peak_rss_mb") else ""
     share = spent.get("trainable_share") or 0.0
     return (
-        f"Adapting took {spent.get('seconds') or 0:,.0f} s of training and {spent.get('selection_seconds') or 0:,.0f} s "
-        f"of selection{source}; {spent.get('trainable_parameters') or 0:,} weights were trained "
+        f"Adapting took {spent.get('seconds') or 0:,.0f} s of training and "
+        f"{spent.get('selection_seconds') or 0:,.0f} s of selection{source}; {spent.get('trainable_parameters') or 0:,} weights were trained "
         f"({share * 100:.1f}% of all).{memory}"
     )
 

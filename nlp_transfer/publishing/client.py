@@ -1,7 +1,7 @@
 """Calls to the Hub that survive a bad moment, and errors that say what a user can do.
 
-`huggingface_hub` tries uploads again but neither commits nor tags nor look-ups (its version 2.4), so every call
-goes through `retried`: tenacity, with the wait that the Hub asks for. No token is ever part of a message.
+`huggingface_hub` tries uploads again but neither commits nor tags nor look-ups (its version 2.4), so every
+call goes through `retried`: tenacity, with the wait that the Hub asks for. No token is ever part of a message.
 """
 
 from __future__ import annotations
@@ -95,18 +95,19 @@ def _explained(error: Exception, repo_id: str) -> TransferError:
         return PublishError("HF_HUB_OFFLINE is set, so nothing can be published; unset it")
     if status == 401 and not isinstance(root, RepositoryNotFoundError):
         return PublishError(
-            f"the Hub does not know the token: it is mistyped, expired or revoked. Make one with write access at "
-            f"{TOKEN_PAGE}, then `hf auth login`"
+            f"the Hub does not know the token: it is mistyped, expired or revoked. Make one with write "
+            f"access at {TOKEN_PAGE}, then `hf auth login`"
         )
     if status in (401, 403):
         return PublishError(
-            f"the token may not write to {repo_id}: the name belongs to somebody else, or the token lacks the "
-            f"right to write there. Choose a name of your own, or make a token with write access at {TOKEN_PAGE}"
+            f"the token may not write to {repo_id}: the name belongs to somebody else, or the token lacks "
+            f"the right to write there. Choose a name of your own, or make a token with write access at "
+            f"{TOKEN_PAGE}"
         )
     if status is None and isinstance(root, httpx2.TransportError | OSError):
         return RunError(
-            f"the Hub cannot be reached ({type(root).__name__}: {_one_line(root)}); is the network there? The "
-            "same command goes on where it stopped"
+            f"the Hub cannot be reached ({type(root).__name__}: {_one_line(root)}); is the network there? "
+            "The same command goes on where it stopped"
         )
     said = f"answered {status}" if status else "gave no usable answer"
     return RunError(

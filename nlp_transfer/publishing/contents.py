@@ -1,7 +1,7 @@
 """What of a run travels to the Hub: model, tokenizer, figures and report, each file by its known name.
 
-The list is of what may leave, not of what must stay: a file that nobody thought of stays. Local paths are taken
-out of the files that can hold them, and rows that a finding quotes out of the report.
+The list is of what may leave, not of what must stay: a file that nobody thought of stays. Local paths are
+taken out of the files that can hold them, and rows that a finding quotes out of the report.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gates before publishing: each says what it saw and what mends it. Only a stated reason passes one over."""
+"""The gates before publishing: each says what it saw and what mends it. A stated reason passes one over."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ def parity_gate(
 
 
 def output_difference(first: Any, second: Any, texts: Sequence[str]) -> float:
-    """Return the largest difference of two models' logits, or the share of greedy translations that differ."""
+    """Return the largest difference of two models' logits, or the share of translations that differ."""
     if hasattr(first, "logits"):
         if first.label_names != second.label_names:
             return float("inf")
         return float(np.abs(first.logits(texts) - second.logits(texts)).max())
     pairs = zip(first.translate(texts), second.translate(texts), strict=True)
-    return sum(one != other for one, other in pairs) / len(texts)
+    return float(np.mean([one != other for one, other in pairs]))
 
 
 def own_texts(tokenizer: Any) -> list[str]:

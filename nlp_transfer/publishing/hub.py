@@ -133,13 +133,13 @@ def push_model(
 def _require_wording(repo_id: str, *, override: str | None, tag: str | None) -> None:
     """Refuse a name that the Hub would, an empty reason and a tag that is none."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils._validators import validate_repo_id
 
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
         raise PublishError(
-            f"{repo_id!r} is no name for a repository: it must be owner/name, of letters, digits, '-', '_' and '.'"
+            f"{repo_id!r} is no name for a repository: it must be owner/name, of letters, digits, -, _ and ."
         ) from error
     if override is not None and not override.strip():
         raise PublishError('an override needs its reason, which the card states: --override "REASON"')
@@ -221,7 +221,7 @@ def _gates(run: FinishedRun, kind: Kind, base: BaseModel, folder: Path) -> list[
 
 
 def _unmerged(run: FinishedRun, base: BaseModel) -> Any:
-    """Load a run's adapter on the base that it was trained on, at the very commit where that is on the Hub."""
+    """Load a run's adapter on the base that it was trained on, on the Hub at the very commit."""
     from nlp_transfer.inference.load import FullClassifier
     from nlp_transfer.models.adapter_loading import load_adapter, read_adapter
 
@@ -235,8 +235,8 @@ def _with_card(result: PushResult, run: FinishedRun, base: BaseModel, folder: Pa
     """Write the card beside what is staged, and list all of it."""
     reason = result.override.strip() if result.override and result.closed else None
     facts = gather_facts(
-        run, result.kind, base, repo_id=result.repo_id, tag=result.tag, passed_over=result.closed if reason else (),
-        reason=reason,
+        run, result.kind, base, repo_id=result.repo_id, tag=result.tag, reason=reason,
+        passed_over=result.closed if reason else (),
     )  # fmt: skip
     card = render_card(facts)
     (folder / "README.md").write_text(card, encoding="utf-8")
@@ -282,14 +282,14 @@ def _own_name(api: HfApi, repo_id: str) -> str:
     # A fine-grained token does not list all organizations; there the Hub itself decides.
     if owner and owner not in mine and access.get("role") == "write":
         raise PublishError(
-            f"{repo_id} is not yours to publish to: the token is {user}'s. Name it {user}/{name}, or log in as "
-            f"somebody who may write to {owner}"
+            f"{repo_id} is not yours to publish to: the token is {user}'s. Name it {user}/{name}, or log in "
+            f"as somebody who may write to {owner}"
         )
     return f"{owner or user}/{name}"
 
 
 def _make_repository(api: HfApi, repo_id: str, *, private: bool) -> bool:
-    """Make the repository, or see that the one that is there may be written over; return whether it is private.
+    """Make the repository, or see that the one there may be written over; return whether it is private.
 
     Raises:
         PublishError: it holds something else, or is public where a private one was asked for.
@@ -333,7 +333,7 @@ def _free_tag(api: HfApi, repo_id: str, wanted: str | None) -> str:
 def _commit(api: HfApi, result: PushResult, folder: Path) -> str:
     """Upload and commit at once; what an earlier revision had and this one has not is removed.
 
-    Safe to repeat: the operations are made anew from what is there, and files that are there are not sent again.
+    Safe to repeat: the operations are made anew from what is there, and what is there is not sent again.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 

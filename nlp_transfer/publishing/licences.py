@@ -1,4 +1,4 @@
-"""What a licence's name says about publishing what was made from it. No legal advice: a name is all it reads."""
+"""What a licence's name says about publishing what was made from it. No legal advice: it reads only the name."""
 
 from __future__ import annotations
 

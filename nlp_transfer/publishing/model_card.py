@@ -1,7 +1,7 @@
 """The model card: what a run's report says, for the people who find the model on the Hub.
 
-The words stand in `templates/model_card.md.jinja`, the metadata is built with `huggingface_hub`'s own classes,
-and what each section says is put into words by card_words.py. No row of data is in a card, and text from
+The words stand in `templates/model_card.md.jinja`, the metadata is built with `huggingface_hub`'s own
+classes, and what each section says is put into words by card_words.py. No row of data is in a card, and text from
 data is escaped.
 """
 
@@ -211,8 +211,8 @@ def _eval_results(facts: CardFacts, task_type: str) -> list[Any]:
                     dataset_split="test",
                     metric_type=HUB_METRICS.get(name, name),
                     metric_value=round(float(score["value"]), 4),
-                    metric_name=f"{metric_of(name).label}, 95% interval {score['low']:.4f} to {score['high']:.4f}, "
-                    f"n = {score['n']:,}",
+                    metric_name=f"{metric_of(name).label}, 95% interval {score['low']:.4f} to "
+                    f"{score['high']:.4f}, n = {score['n']:,}",
                 )
             )
     return results

@@ -1,4 +1,4 @@
-"""Where a model comes from: the base model by its Hub id and commit, and its licence, each with its evidence."""
+"""Where a model comes from: the base model by Hub id and commit, and its licence, each with its evidence."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def read_card_head(path: Path) -> dict[str, Any]:
     from huggingface_hub import ModelCard
 
     try:
-        return ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict()  # type: ignore[no-any-return]
+        card = ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True)
+        return dict(card.data.to_dict())  # type: ignore[no-untyped-call]
     except (OSError, ValueError, AttributeError):
         return {}
 
@@ -94,7 +95,7 @@ def _on_hub(repo_id: str, revision: str | None, *, online: bool, token: str | No
         gone = error.__cause__ is not None and status_of(error.__cause__) in (401, 403, 404)
         why = "the Hub shows no such model" if gone else "the Hub could not be asked"
         return BaseModel(repo_id, repo_id, commit or revision, None, why)
-    head = info.card_data.to_dict() if info.card_data is not None else {}
+    head: Any = info.card_data or {}
     return BaseModel(repo_id, repo_id, commit or info.sha, _licence_of(head), "its card on the Hub")
 
 
