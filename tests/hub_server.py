@@ -271,7 +271,8 @@ class Handler(BaseHTTPRequestHandler):
         sha, files = self.files_at(name, revision or "main")
         siblings = [{"rfilename": path, **_entry(path, blob)} for path, blob in files.items()]
         readme = files.get("README.md")
-        head = yaml.safe_load(readme.content.decode().split("---\n")[1]) if readme else None
+        opening, *parts = readme.content.decode().split("---\n") if readme else ["none"]
+        head = yaml.safe_load(parts[0]) if parts and not opening else None
         tags = list((head or {}).get("tags", []))
         about = {"id": name, "sha": sha, "private": self.repo(name).private, "tags": tags, "cardData": head}
         raise Answer(200, {**about, "siblings": siblings, "downloads": 0, "likes": 0})
@@ -291,8 +292,13 @@ class Handler(BaseHTTPRequestHandler):
         repo.tags[tag] = self.files_at(name, revision)[0]
         raise Answer(200)
 
-    def tree(self, name: str, revision: str) -> None:
+    def tree(self, name: str, revision: str, folder: str | None = None) -> None:
         _, files = self.files_at(name, revision)
+        files = {
+            path: blob for path, blob in files.items() if path.startswith(f"{folder}/" if folder else "")
+        }
+        if folder and not files:
+            raise refused(404, f"{folder} does not exist on {revision}", "EntryNotFound")
         raise Answer(200, [{"type": "file", **_entry(path, blob)} for path, blob in files.items()])
 
     def paths_info(self, name: str, revision: str, *, body: bytes) -> None:
@@ -430,7 +436,7 @@ ROUTES: tuple[tuple[str, Callable[..., None]], ...] = (
     (rf"POST /api/models/{NAME}/tag/(.+)", Handler.tag),
     (rf"POST /api/models/{NAME}/paths-info/(.+)", Handler.paths_info),
     (rf"GET /api/models/{NAME}/refs", Handler.refs),
-    (rf"GET /api/models/{NAME}/tree/(.+?)/?", Handler.tree),
+    (rf"GET /api/models/{NAME}/tree/([^/]+)(?:/(.+))?", Handler.tree),
     (rf"GET /api/models/{NAME}/revision/(.+)", Handler.info),
     (rf"GET /api/models/{NAME}", Handler.info),
     (rf"POST /{NAME}\.git/info/lfs/objects/batch", Handler.lfs_batch),

@@ -122,9 +122,8 @@ def _cached_folder(repo_id: str, revision: str | None) -> Path | None:
 
 def _blobs(repo_id: str) -> Iterable[Path]:
     from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
 
-    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type="model") / "blobs"
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}" / "blobs"
     return folder.resolve().iterdir() if folder.is_dir() else ()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel, get_peft_model_state_dict
-from transformers import PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 
 from nlp_transfer.data.sources import file_sha256
 from nlp_transfer.errors import ModelError
@@ -21,7 +21,6 @@ from nlp_transfer.models.loading import (
     LoadedClassifier,
     head_modules,
     load_classifier,
-    load_tokenizer,
     model_labels,
     quiet_library,
 )
@@ -98,8 +97,7 @@ def load_adapter(folder: Path, *, base: str | None = None, revision: str | None 
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"the adapter in {folder} does not fit its base {name}: {reason}") from error
     _require_every_weight(model, folder, name)
-    tokenizer = load_tokenizer(str(folder)) if _has_tokenizer(folder) else loaded.tokenizer
-    return LoadedClassifier(merge(model), tokenizer, [])
+    return LoadedClassifier(merge(model), _own_tokenizer(folder) or loaded.tokenizer, [])
 
 
 def _load_base(folder: Path, stated: AdapterFolder, name: str, revision: str | None) -> LoadedClassifier:
@@ -122,8 +120,8 @@ def _require_label_order(
     if of_base != stated.label_names:
         raise ModelError(
             f"the adapter has no head of its own, and its labels are {', '.join(stated.label_names)} while "
-            f"its base {name} answers with {', '.join(of_base or ['unnamed classes'])}, in this order; correct "
-            f"{LABELS}, or take the base that the adapter was trained on"
+            f"its base {name} answers with {', '.join(of_base or ['unnamed classes'])}, in this order; "
+            f"correct {LABELS}, or take the base that the adapter was trained on"
         )
 
 
@@ -167,5 +165,12 @@ def _require_every_weight(model: Any, folder: Path, name: str) -> None:
         )
 
 
-def _has_tokenizer(folder: Path) -> bool:
-    return (folder / "tokenizer_config.json").is_file()
+def _own_tokenizer(folder: Path) -> Any:
+    """Load the tokenizer beside an adapter, None where there is none."""
+    if not (folder / "tokenizer_config.json").is_file():
+        return None
+    try:
+        return AutoTokenizer.from_pretrained(str(folder))
+    except (OSError, ValueError, LookupError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"the tokenizer of the adapter in {folder} cannot be read: {reason}") from error

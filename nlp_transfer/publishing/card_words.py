@@ -109,8 +109,8 @@ def forgetting(report: TransferReport) -> str:
     found = _finding(report, "forgetting")
     if found is None:
         return "Not measured: the run has no source domain to compare on before and after."
-    advice = f": {found['advice']}" if found.get("advice") else ""
-    return f"{_sentence(found['evidence'])}{advice}"
+    parts = [found["evidence"], found.get("advice")]
+    return " ".join(_sentence(part) for part in parts if part)
 
 
 def calibration(report: TransferReport) -> str:
@@ -157,7 +157,7 @@ def limits(
     if max_length_tokens:
         found.append(f"Texts are cut after {max_length_tokens:,} tokens; what stands behind is not read.")
     found += [
-        f"The licence of the {source.domain} data ({source.name}) is not known: find it out before you use it."
+        f"The licence of the {source.domain} data ({source.name}) is not known: find it out first."
         for source in data
         if judge_licence(source.licence) == "unknown"
     ]
@@ -185,7 +185,8 @@ def cost(report: TransferReport) -> str:
     share = spent.get("trainable_share") or 0.0
     return (
         f"Adapting took {spent.get('seconds') or 0:,.0f} s of training and "
-        f"{spent.get('selection_seconds') or 0:,.0f} s of selection{source}; {spent.get('trainable_parameters') or 0:,} weights were trained "
+        f"{spent.get('selection_seconds') or 0:,.0f} s of selection{source}; "
+        f"{spent.get('trainable_parameters') or 0:,} weights were trained "
         f"({share * 100:.1f}% of all).{memory}"
     )
 

@@ -1,7 +1,7 @@
 """Calls to the Hub that survive a bad moment, and errors that say what a user can do.
 
-`huggingface_hub` tries uploads again but neither commits nor tags nor look-ups (its version 2.4), so every
-call goes through `retried`: tenacity, with the wait that the Hub asks for. No token is ever part of a message.
+`huggingface_hub` (2.4) tries uploads again but neither commits nor tags nor look-ups, so every call goes
+through `retried`: tenacity, with the wait that the Hub asks for. No token is ever part of a message.
 """
 
 from __future__ import annotations

@@ -106,8 +106,15 @@ def push_model(
         PublishError: the run, a gate, the token or the name is wrong; nothing was sent.
         RunError: the Hub cannot be reached or fails; the same call goes on where it stopped.
     """
+    from huggingface_hub import HfApi
+
     run = open_run(model_folder_or_run)
     _require_wording(repo_id, override=override, tag=tag)
+    if token is not None or not dry_run:
+        token = require_token(token)
+    if not dry_run:
+        with hub_errors(repo_id):
+            repo_id = _own_name(HfApi(token=token), repo_id)
     kind = run.kind(merge=merge)
     base = _base_of(run, token)
     with tempfile.TemporaryDirectory(prefix="nlp-transfer-push-") as name:
@@ -124,7 +131,7 @@ def push_model(
         if dry_run:
             return _with_card(prepared, run, base, folder)
         gate_checks.require_passed(gates, override=override)
-        return _send(prepared, run, base, folder, token=require_token(token))
+        return _send(prepared, run, base, folder, token=str(token))
 
 
 # Before anything is sent ---------------------------------------------------------------------------
@@ -252,15 +259,14 @@ def _send(result: PushResult, run: FinishedRun, base: BaseModel, folder: Path, *
 
     api = HfApi(token=token)
     with hub_errors(result.repo_id):
-        repo_id = _own_name(api, result.repo_id)
-        private = _make_repository(api, repo_id, private=result.private)
-        tag = _free_tag(api, repo_id, result.tag)
-        result = dataclasses.replace(result, repo_id=repo_id, private=private, tag=tag)
+        private = _make_repository(api, result.repo_id, private=result.private)
+        tag = _free_tag(api, result.repo_id, result.tag)
+        result = dataclasses.replace(result, private=private, tag=tag)
         result = _with_card(result, run, base, folder)
         revision = retried(partial(_commit, api, result, folder))
         tag = _tag_revision(api, result, revision)
-    logger.info("published %s at %s (%s)", repo_id, tag, "private" if private else "public")
-    return dataclasses.replace(result, url=f"{api.endpoint}/{repo_id}", revision=revision, tag=tag)
+    logger.info("published %s at %s (%s)", result.repo_id, tag, "private" if private else "public")
+    return dataclasses.replace(result, url=f"{api.endpoint}/{result.repo_id}", revision=revision, tag=tag)
 
 
 def _own_name(api: HfApi, repo_id: str) -> str:

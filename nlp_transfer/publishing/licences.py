@@ -1,4 +1,4 @@
-"""What a licence's name says about publishing what was made from it. No legal advice: it reads only the name."""
+"""What a licence's name says about publishing what was made under it; no legal advice."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """The model card: what a run's report says, for the people who find the model on the Hub.
 
-The words stand in `templates/model_card.md.jinja`, the metadata is built with `huggingface_hub`'s own
-classes, and what each section says is put into words by card_words.py. No row of data is in a card, and text from
-data is escaped.
+The words stand in `templates/model_card.md.jinja` and card_words.py; the metadata is built with the
+classes of `huggingface_hub`. No row of data is in a card, and text from data is escaped.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,12 +117,11 @@ def card_metadata(facts: CardFacts) -> Any:
     from huggingface_hub import ModelCardData
 
     task = str(facts.report.content["task"])
-    licence = facts.base.licence if judge_licence(facts.base.licence) == "permits" else None
     metrics = [HUB_METRICS.get(name, name) for name in _scored_metrics(facts.report)]
     relation = "adapter" if facts.kind == "adapter" else "finetune"
     return ModelCardData(
         language=card_words.languages(facts.report, facts.data) or None,
-        license=licence,
+        license=_licence_ids(facts.base.licence),
         library_name=LIBRARIES[facts.kind],
         pipeline_tag=PIPELINES[task],
         tags=[TAG, "transfer-learning", *(["lora"] if facts.kind in ("adapter", "merged") else [])],
@@ -216,6 +215,16 @@ def _eval_results(facts: CardFacts, task_type: str) -> list[Any]:
                 )
             )
     return results
+
+
+def _licence_ids(licence: str | None) -> Any:
+    """Return the licence as the Hub writes it, a list where there are several; None where it is no known name."""
+    names = (licence or "").split(", ")
+    if judge_licence(licence) != "permits" or not all(
+        re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", n) for n in names
+    ):
+        return None
+    return names[0] if len(names) == 1 else names
 
 
 def _scored_metrics(report: TransferReport) -> list[str]:
