@@ -218,7 +218,7 @@ def _eval_results(facts: CardFacts, task_type: str) -> list[Any]:
 
 
 def _licence_ids(licence: str | None) -> Any:
-    """Return the licence as the Hub writes it, a list where there are several; None where it is no known name."""
+    """Return the licence as the Hub writes it, or a list of them; None where it is no such name."""
     names = (licence or "").split(", ")
     if judge_licence(licence) != "permits" or not all(
         re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", n) for n in names

@@ -94,26 +94,22 @@ def test_the_card_says_what_the_report_says() -> None:
     assert "### On target (n = 1,398)" in card
     assert "### On source (n = 1,066)" in card
     assert section(card, "What it forgot") == (
-        "Source accuracy fell by 0.8 points (n = 1,066).: set adaptation.replay to 0.1"
+        "Source accuracy fell by 0.8 points (n = 1,066). Set adaptation.replay to 0.1."
     )
     assert "off by 3.3 points on average" in section(card, "Calibration")
-    assert section(card, "Privacy").startswith(
-        "- membership\\_inference: An attack tells training rows"
-    ) or section(card, "Privacy").startswith("- membership_inference: An attack tells training rows")
+    assert section(card, "Privacy") == (
+        "- membership_inference: An attack tells training rows from others with AUC 0.60 (n = 128)."
+    )
     limits = section(card, "Limits")
     assert "Target: 24 test rows." in limits
     assert "cut after 128 tokens" in limits
-    assert (
-        "The licence of the source data (a data set of the author's own (not published)) is not known"
-        in limits
-    )
+    assert "licence of the source data (a data set of the author's own (not published)) is not" in limits
     assert "fell by" not in limits
     assert "revision `abc123`" in section(card, "Base model")
     assert "(figures/systems.png)" in card
     assert 'load_adapted("ada/model", revision="v1")' in card
-    assert (
-        "Adapting took 45 s of training and 8 s of selection, after 300 s for the source" in card
-        or "after 300 s" in card
+    assert section(card, "Cost").startswith(
+        "Adapting took 45 s of training and 8 s of selection, after 300 s"
     )
     assert "passed over" not in card
 
@@ -246,7 +242,7 @@ def test_rows_that_a_finding_quotes_are_taken_out() -> None:
     quoting = 'target: 2 rows, such as "bad "film" here", "awful"'
     report["findings"][0] |= {"evidence": quoting, "rows": ["awful"]}
     published = public_report(TransferReport(report))
-    assert published["findings"][-1]["evidence"] == 'target: 2 rows, such as "…"'
+    assert published["findings"][0]["evidence"] == 'target: 2 rows, such as "…"'
     assert "awful" not in json.dumps(published)
 
 
