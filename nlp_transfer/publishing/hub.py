@@ -140,7 +140,7 @@ def push_model(
 def _require_wording(repo_id: str, *, override: str | None, tag: str | None) -> None:
     """Refuse a name that the Hub would, an empty reason and a tag that is none."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(repo_id)

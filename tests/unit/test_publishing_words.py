@@ -109,7 +109,7 @@ def test_the_card_says_what_the_report_says() -> None:
     assert "(figures/systems.png)" in card
     assert 'load_adapted("ada/model", revision="v1")' in card
     assert section(card, "Cost").startswith(
-        "Adapting took 45 s of training and 8 s of selection, after 300 s"
+        "Adapting took 40 s of training and 8 s of selection, after 300 s"
     )
     assert "passed over" not in card
 
