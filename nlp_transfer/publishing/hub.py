@@ -1,7 +1,7 @@
 """`push_model`: a finished run's model on the Hub, complete and honest, and nothing else of the run.
 
 What travels is staged in a temporary folder, held against the gates, described by its card, committed at once
-and tagged. How the Hub is called and what its refusals mean stands in client.py.
+and tagged. The repository itself is looked after by repository.py.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nlp_transfer.errors import PublishError
 from nlp_transfer.publishing import gates as gate_checks
-from nlp_transfer.publishing.client import hub_errors, require_token, retried, status_of
+from nlp_transfer.publishing.client import hub_errors, require_token, retried
 from nlp_transfer.publishing.contents import (
     FinishedRun,
     Kind,
@@ -27,16 +27,11 @@ from nlp_transfer.publishing.contents import (
     staged_files,
 )
 from nlp_transfer.publishing.gates import Gate
-from nlp_transfer.publishing.model_card import TAG, gather_facts, render_card
+from nlp_transfer.publishing.model_card import gather_facts, render_card
 from nlp_transfer.publishing.origin import BaseModel, find_base
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+from nlp_transfer.publishing.repository import commit, free_tag, make_repository, own_name, tag_revision
 
 logger = logging.getLogger(__name__)
-# What the Hub itself puts into a new repository, and what people add to one by hand before a model.
-NOBODYS_FILES = {".gitattributes", "README.md", "LICENSE"}
-VERSION_TAG = re.compile(r"v(\d+)")
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ def push_model(
         token = require_token(token)
     if not dry_run:
         with hub_errors(repo_id):
-            repo_id = _own_name(HfApi(token=token), repo_id)
+            repo_id = own_name(HfApi(token=token), repo_id)
     kind = run.kind(merge=merge)
     base = _base_of(run, token)
     with tempfile.TemporaryDirectory(prefix="nlp-transfer-push-") as name:
@@ -259,116 +254,14 @@ def _send(result: PushResult, run: FinishedRun, base: BaseModel, folder: Path, *
 
     api = HfApi(token=token)
     with hub_errors(result.repo_id):
-        private = _make_repository(api, result.repo_id, private=result.private)
-        tag = _free_tag(api, result.repo_id, result.tag)
+        private = make_repository(api, result.repo_id, private=result.private)
+        tag = free_tag(api, result.repo_id, result.tag)
         result = dataclasses.replace(result, private=private, tag=tag)
         result = _with_card(result, run, base, folder)
-        revision = retried(partial(_commit, api, result, folder))
-        tag = _tag_revision(api, result, revision)
+        message = f"Publish {tag} with nlp-transfer"
+        revision = retried(
+            partial(commit, api, result.repo_id, folder, files=list(result.files), message=message)
+        )
+        tag_revision(api, result.repo_id, tag, revision)
     logger.info("published %s at %s (%s)", result.repo_id, tag, "private" if private else "public")
     return dataclasses.replace(result, url=f"{api.endpoint}/{result.repo_id}", revision=revision, tag=tag)
-
-
-def _own_name(api: HfApi, repo_id: str) -> str:
-    """Ask whose token it is, complete the name, and refuse what the token cannot do.
-
-    Raises:
-        PublishError: the token only reads, or the name is somebody else's.
-    """
-    about = retried(api.whoami)
-    access = (about.get("auth") or {}).get("accessToken") or {}
-    user = str(about["name"])
-    if access.get("role") == "read":
-        raise PublishError(
-            f"the token of {user} may only read; make one with write access at "
-            "https://huggingface.co/settings/tokens, then `hf auth login`"
-        )
-    owner, _, name = repo_id.rpartition("/")
-    mine = {user, *(str(organization["name"]) for organization in about.get("orgs") or [])}
-    # A fine-grained token does not list all organizations; there the Hub itself decides.
-    if owner and owner not in mine and access.get("role") == "write":
-        raise PublishError(
-            f"{repo_id} is not yours to publish to: the token is {user}'s. Name it {user}/{name}, or log in "
-            f"as somebody who may write to {owner}"
-        )
-    return f"{owner or user}/{name}"
-
-
-def _make_repository(api: HfApi, repo_id: str, *, private: bool) -> bool:
-    """Make the repository, or see that the one there may be written over; return whether it is private.
-
-    Raises:
-        PublishError: it holds something else, or is public where a private one was asked for.
-    """
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    try:
-        info = retried(lambda: api.model_info(repo_id))
-    except RepositoryNotFoundError:
-        retried(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
-        return private
-    files = {file.rfilename for file in info.siblings or []}
-    if files - NOBODYS_FILES and TAG not in (info.tags or []):
-        raise PublishError(
-            f"{repo_id} is taken: it holds something that was not published from here "
-            f"({', '.join(sorted(files - NOBODYS_FILES)[:3])}); choose another name"
-        )
-    if private and not info.private:
-        raise PublishError(
-            f"{repo_id} is public, and a private model was asked for; publish there with --public "
-            "(private=False), or choose another name"
-        )
-    if not private and info.private:
-        logger.warning("%s stays private: make it public in its settings on the Hub", repo_id)
-    return bool(info.private)
-
-
-def _free_tag(api: HfApi, repo_id: str, wanted: str | None) -> str:
-    """Return the tag to give: the wanted one where it is free, else the next of v1, v2, ..."""
-    tags = {ref.name for ref in retried(lambda: api.list_repo_refs(repo_id)).tags}
-    if wanted is not None:
-        if wanted in tags:
-            raise PublishError(
-                f"{repo_id} has a revision {wanted} already; name another one, or leave it out"
-            )
-        return wanted
-    numbers = [int(match[1]) for match in map(VERSION_TAG.fullmatch, tags) if match]
-    return f"v{max(numbers, default=0) + 1}"
-
-
-def _commit(api: HfApi, result: PushResult, folder: Path) -> str:
-    """Upload and commit at once; what an earlier revision had and this one has not is removed.
-
-    Safe to repeat: the operations are made anew from what is there, and what is there is not sent again.
-    """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
-    there = set(api.list_repo_files(result.repo_id))
-    stale = sorted(there - set(result.files) - NOBODYS_FILES)
-    made = api.create_commit(
-        result.repo_id,
-        [
-            *(CommitOperationAdd(path, str(folder / path)) for path in result.files),
-            *(CommitOperationDelete(path) for path in stale),
-        ],
-        commit_message=f"Publish {result.tag} with nlp-transfer",
-    )
-    return str(made.oid)
-
-
-def _tag_revision(api: HfApi, result: PushResult, revision: str) -> str:
-    """Tag the commit; a tag that is there already is right where it names this commit."""
-    tag = str(result.tag)
-
-    def make() -> None:
-        from huggingface_hub.errors import HfHubHTTPError
-
-        try:
-            api.create_tag(result.repo_id, tag=tag, revision=revision)
-        except HfHubHTTPError as error:
-            refs = api.list_repo_refs(result.repo_id).tags if status_of(error) == 409 else []
-            if not any(ref.name == tag and ref.target_commit == revision for ref in refs):
-                raise
-
-    retried(make)
-    return tag
