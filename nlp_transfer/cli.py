@@ -236,6 +236,34 @@ def translate(
     )
 
 
+@app.command()
+def push(
+    model: Annotated[str, typer.Argument(help="A run folder, or its model/.", metavar="MODEL")],
+    repo_id: Annotated[str, typer.Argument(help="owner/name on the Hub.", metavar="REPO_ID")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List files, sizes, gates and the card; send nothing.")
+    ] = False,
+    public: Annotated[bool, typer.Option("--public", help="Not private.")] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="For LoRA: merged weights, not the adapter.")
+    ] = False,
+    override: Annotated[
+        str | None, typer.Option(help="Why closed gates are passed over; the card says it.", metavar="REASON")
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="Name of this revision; default: v1, v2, ...")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a finished run's model with its card and report; the token is that of `hf auth login`."""
+    from nlp_transfer.publishing.gates import require_passed
+    from nlp_transfer.publishing.hub import push_model
+
+    result = push_model(
+        model, repo_id, private=not public, merge=merge, dry_run=dry_run, override=override, tag=tag
+    )
+    print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False) if as_json else result.summary())
+    require_passed(result.gates, override=override)
+
+
 @cards_app.command("list")
 def cards_list(as_json: AsJson = False) -> None:
     """List the data cards."""

@@ -30,6 +30,10 @@ class ModelError(TransferError):
     """A model cannot be found, loaded or used for the task."""
 
 
+class PublishError(TransferError):
+    """A model must not or cannot be published: a gate, the token, the repository's name."""
+
+
 class RunError(TransferError):
     """The run started and could not finish."""
 

@@ -23,6 +23,7 @@ from nlp_transfer.runs import RunFolder, environment, write_json
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
+    from nlp_transfer.publishing.hub import PushResult
     from nlp_transfer.reporting.report import TransferReport
 
 logger = logging.getLogger(__name__)
@@ -154,13 +155,52 @@ class TransferRecipe(ABC):
                     f"{folder.path} holds no model adapted from this data; run `nlp-transfer train` first"
                 )
             self._evaluate_systems()
-            return self._on_main(lambda: self._build_report(self.check()))
+            return self._on_main(self._report_and_card)
 
     def run(self) -> TransferReport:
         """Check, train, evaluate and report."""
         with self._run_folder():
             self.train()
             return self.evaluate()
+
+    def push_to_hub(
+        self,
+        repo_id: str | None = None,
+        private: bool | None = None,
+        *,
+        merge: bool = False,
+        dry_run: bool = False,
+        override: str | None = None,
+        token: str | None = None,
+        tag: str | None = None,
+    ) -> PushResult:
+        """Publish the adapted model with its card, figures and report; see `publishing.hub.push_model`.
+
+        Args:
+            repo_id: owner/name; None takes `hub.repo_id`.
+            private: whether a new repository is private; None takes `hub.private`.
+            merge: for LoRA the merged weights, not the adapter.
+            dry_run: check and describe everything, send nothing.
+            override: why closed gates are passed over; the card states it.
+            token: a Hub token with write access; None takes the one of `hf auth login` or HF_TOKEN.
+            tag: the name of this revision; None is the next free one of v1, v2, ...
+
+        Raises:
+            ConfigError: no repository is named.
+            PublishError: the run is not finished, or a gate, the token or the name is wrong.
+            RunError: the Hub cannot be reached or fails.
+        """
+        from nlp_transfer.publishing.hub import push_model
+
+        name = repo_id or self.config.hub.repo_id
+        if name is None:
+            raise ConfigError("name the repository to publish to: push_to_hub('owner/name'), or hub.repo_id")
+        return self._on_main(
+            lambda: push_model(
+                self.folder, name, private=self.config.hub.private if private is None else private,
+                merge=merge, dry_run=dry_run, override=override, token=token, tag=tag,
+            )
+        )  # fmt: skip
 
     # Seeds and systems -----------------------------------------------------------------------------
 
@@ -211,6 +251,13 @@ class TransferRecipe(ABC):
         return folder if seed == self.first_seed else folder / f"seed-{seed}"
 
     # What the stages share -------------------------------------------------------------------------
+
+    def _report_and_card(self) -> TransferReport:
+        from nlp_transfer.publishing.model_card import write_card
+
+        report = self._build_report(self.check())
+        write_card(self.folder)
+        return report
 
     def _data_fingerprint(self) -> str:
         return self._fingerprint

@@ -112,7 +112,8 @@ class SystemScorer:
 
         if not is_main():
             return self._no_scores(texts)
-        return load_adapted(path, revision=revision, cached=True).probabilities(texts, label=label)
+        scores: Array = load_adapted(path, revision=revision, cached=True).probabilities(texts, label=label)
+        return scores
 
     def _predict_with(self, trained: Trained, texts: list[str], *, label: str) -> Array:
         from nlp_transfer.inference.predict import predict_logits, softmax

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nlp_transfer.errors import ModelError
+from nlp_transfer.inference.devices import device as best_device
+from nlp_transfer.inference.fetch import fetch_model
 from nlp_transfer.inference.predict import predict_logits, softmax
+from nlp_transfer.inference.translator import load_translation_model
 from nlp_transfer.models.loading import (
     head_labels,
     load_classifier,
@@ -20,6 +24,7 @@ from nlp_transfer.models.loading import (
     resolve_model,
 )
 from nlp_transfer.models.probe import DESCRIPTION, ProbeHead
+from nlp_transfer.models.translation import is_translation_model
 
 Array = npt.NDArray[np.float64]
 # Where neither model nor tokenizer says how long a text may be.
@@ -121,37 +126,85 @@ class ProbeClassifier(_Predicting):
 
 
 def load_adapted(
-    path: str | Path, *, revision: str | None = None, cached: bool = False
-) -> FullClassifier | ProbeClassifier:
-    """Load an adapted model for prediction, on an accelerator where there is one.
+    path: str | Path,
+    *,
+    revision: str | None = None,
+    cached: bool = False,
+    src_lang: str | None = None,
+    tgt_lang: str | None = None,
+) -> Any:
+    """Load an adapted model for use, on an accelerator where there is one.
+
+    A classifier has `predict`, a translation model `translate`.
 
     Args:
-        path: a model folder, a run folder (its `model/` is taken), `package://module/folder`, or a Hub id.
+        path: a model folder, a run folder (its `model/` is taken), an adapter's folder,
+            `package://module/folder`, or a Hub id.
         revision: Hub revision.
         cached: keep a probe's encodings on disk, for texts that are scored again.
+        src_lang: language that a translation model of another's translates from, where it does not say it.
+        tgt_lang: language that a translation model is to translate into; None is its default.
 
     Raises:
-        ModelError: there is no model, it cannot be read, or it is no classifier.
+        ModelError: there is no model or revision, it cannot be read, its base is missing or another one, or
+        it is neither a classifier nor a translation model.
 
     Example::
 
         load_adapted("runs/products").predict(["Battery died after a week."])
+        load_adapted("runs/galician").translate(["Save the file"])
     """
-    import torch
+    from nlp_transfer.models.adapter_loading import is_adapter, load_adapter
 
-    name = str(path)
-    if (Path(name) / "model" / "config.json").is_file() and not (Path(name) / "config.json").is_file():
-        name = str(Path(name) / "model")
-    folder = Path(resolve_model(name))
-    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    folder, device = _folder_of(str(path), revision), best_device()
+    if is_adapter(folder):
+        adapted = load_adapter(folder)
+        return FullClassifier(adapted.model.to(device), adapted.tokenizer)
+    if is_translation_model(folder):
+        return load_translation_model(str(folder), src_lang=src_lang, tgt_lang=tgt_lang)
     if (folder / DESCRIPTION).is_file():
         head, description = ProbeHead.load(folder)
-        encoder: Any = load_encoder(name)
-        return ProbeClassifier(encoder.to(device), load_tokenizer(name), head, description, cached=cached)
-    loaded = load_classifier(name, label_names=head_labels(name, revision=revision), revision=revision)
+        encoder: Any = load_encoder(str(folder))
+        tokenizer = load_tokenizer(str(folder))
+        return ProbeClassifier(encoder.to(device), tokenizer, head, description, cached=cached)
+    _require_one_order(folder, path)
+    loaded = load_classifier(str(folder), label_names=head_labels(str(folder)))
     if loaded.fresh:
         raise ModelError(
             f"{path} is not an adapted classifier: it has no weights for {', '.join(loaded.fresh[:3])}. "
             "Adapt it first with `nlp-transfer run`"
         )
     return FullClassifier(loaded.model.to(device), loaded.tokenizer)
+
+
+def _folder_of(name: str, revision: str | None) -> Path:
+    """Return the folder with a model's files; those of a Hub model are fetched."""
+    from nlp_transfer.models.adapter_loading import is_adapter
+
+    local = Path(name).expanduser()
+    if (local / "model" / "config.json").is_file() and not (local / "config.json").is_file():
+        return local / "model"
+    if is_adapter(local):
+        return local
+    resolved = Path(resolve_model(name))
+    if resolved.is_dir():
+        return resolved
+    fetched = fetch_model(name, revision=revision)
+    return fetched if is_adapter(fetched) else Path(resolve_model(str(fetched)))
+
+
+def _require_one_order(folder: Path, path: str | Path) -> None:
+    """Refuse a configuration that gives its classes in two orders: half of all readers would be wrong."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        numbered = {int(number): name for number, name in config.get("id2label", {}).items()}
+        named = {int(number): name for name, number in config.get("label2id", {}).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return  # what is no configuration at all is told by the loader
+    # Other names than the classes' are leftovers that nobody reads.
+    if numbered != named and set(numbered.values()) == set(named.values()):
+        orders = [", ".join(str(order[number]) for number in sorted(order)) for order in (numbered, named)]
+        raise ModelError(
+            f"config.json of {path} gives its labels in two orders: id2label says {orders[0]}, label2id says "
+            f"{orders[1]}; correct the wrong one"
+        )

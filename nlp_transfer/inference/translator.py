@@ -48,6 +48,11 @@ class Translator:
         loaded.model.eval()
 
     @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self.loaded.tokenizer
+
+    @property
     def src_lang(self) -> str:
         """Code of the language translated from."""
         return self.directions[0][0]

@@ -29,6 +29,8 @@ from nlp_transfer.models.vocabulary import learn_vocabulary, start_rows
 logger = logging.getLogger(__name__)
 # Beside a model's own files: what it translates, for `load_adapted`.
 DESCRIPTION = "translation.json"
+# How the names of the library's classes of translation models end.
+ARCHITECTURES = ("MTModel", "ConditionalGeneration")
 # Positions of a model that is made anew: sinusoids, which cost nothing.
 NEW_MODEL_POSITIONS = 512
 
@@ -109,7 +111,7 @@ def load_tokens(path: str, *, revision: str | None = None) -> LoadedTranslator:
             warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
             tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
     architecture = (config.architectures or ["?"])[0]
-    if not architecture.endswith(("MTModel", "ConditionalGeneration")):
+    if not architecture.endswith(ARCHITECTURES):
         raise ModelError(f"{path} is no translation model but a {architecture}")
     return LoadedTranslator(
         SimpleNamespace(config=config), tokenizer, family_of(config.model_type, tokenizer)
@@ -239,6 +241,16 @@ class Use:
 def describe(folder: Path, use: Use) -> None:
     """Write down beside a model how it is used."""
     save_json(folder / DESCRIPTION, dataclasses.asdict(use))
+
+
+def is_translation_model(folder: Path) -> bool:
+    """Tell whether a folder holds a model that writes text from text."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        names = config.get("architectures") or []
+    except (OSError, ValueError, AttributeError):
+        return False
+    return any(str(name).endswith(ARCHITECTURES) for name in names)
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 # Reloaded float32 weights give the same logits up to the order of additions.
 MAX_LOGIT_DIFFERENCE = 1e-5
 # What a saved model consists of; a folder with anything else in it is not replaced.
-MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".md", ".jinja")
+MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".spm", ".md", ".jinja")
 
 
 def save_trained(
