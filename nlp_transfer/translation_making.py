@@ -135,18 +135,22 @@ class TranslationMaker:
         """
         from nlp_transfer.inference.devices import device
         from nlp_transfer.inference.translator import Translator
-        from nlp_transfer.models.translation import load_translator
+        from nlp_transfer.models.generation import USUAL_TARGET_RATIO
+        from nlp_transfer.models.loading import resolve_model
+        from nlp_transfer.models.translation import load_translator, read_description
 
         start, revision = self.start()
         if not isinstance(start, str):
             raise RuntimeError("a model that is made anew translates nothing before it is trained")
         loaded = load_translator(start, revision=revision)
         loaded.model.to(device())
+        description = read_description(Path(resolve_model(start))) or {}
         return Translator(
             loaded,
             directions=self._directions(),
             max_length_tokens=self.settings.max_length_tokens,
             num_beams=self.settings.num_beams,
+            target_ratio=float(description.get("target_ratio", USUAL_TARGET_RATIO)),
         )
 
     def _directions(self) -> list[tuple[str, str]]:

@@ -7,8 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nlp_transfer.config import RecipeConfig
 from nlp_transfer.data.pair_checks import EncodedSides
 from nlp_transfer.data.pairs import Pairs, TransferPairs
@@ -70,21 +68,19 @@ def _require_languages(
 
 
 def _encode(loaded: LoadedTranslator, pairs: Pairs) -> EncodedSides:
-    known = loaded.family.languages()
-    unknown_id = loaded.tokenizer.unk_token_id
-    source_ids, target_ids = [], []
-    for source, target, (src_lang, tgt_lang) in zip(
-        pairs.sources, pairs.targets, pairs.directions, strict=True
-    ):
-        from nlp_transfer.models.languages import find_language
+    """Cut pairs as the model would; a language that it lacks is asked for as any other."""
+    from nlp_transfer.models.encoding import encode_pairs
+    from nlp_transfer.models.languages import find_language
 
-        src_code = loaded.src_lang(src_lang)
-        tgt_code = (find_language(tgt_lang, known) or known[0]) if known else tgt_lang
-        source_ids.append(loaded.family.encode_sources([source], src_lang=src_code, tgt_lang=tgt_code)[0])
-        target_ids.append(loaded.family.encode_targets([target], tgt_lang=tgt_code)[0])
+    known = loaded.family.languages()
+    asked_as = {
+        target: known[0] for _, target in pairs.directions if known and find_language(target, known) is None
+    }
+    sources, targets, _ = encode_pairs(pairs, loaded, asked_as=asked_as)
+    unknown = loaded.tokenizer.unk_token_id
     return EncodedSides(
-        source_tokens=np.asarray([len(ids) for ids in source_ids], dtype=np.int64),
-        target_tokens=np.asarray([len(ids) for ids in target_ids], dtype=np.int64),
-        source_unknown=sum(int((ids == unknown_id).sum()) for ids in source_ids),
-        target_unknown=sum(int((ids == unknown_id).sum()) for ids in target_ids),
+        source_tokens=sources.lengths,
+        target_tokens=targets.lengths,
+        source_unknown=int((sources.ids == unknown).sum()),
+        target_unknown=int((targets.ids == unknown).sum()),
     )

@@ -29,6 +29,9 @@ class Family(Protocol):
     def languages(self) -> list[str]:
         """Return the codes of the languages that the model can be asked for; empty where it has one alone."""
 
+    def forget_languages(self) -> None:
+        """Look for them again when they are next asked for: one was added to the tokenizer."""
+
     def encode_sources(self, texts: Sequence[str], *, src_lang: str, tgt_lang: str) -> Sequences:
         """Return what the encoder reads for each text, language tokens and end included."""
 
@@ -47,6 +50,18 @@ class _Base:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
+        self._known: list[str] | None = None
+
+    def languages(self) -> list[str]:
+        if self._known is None:
+            self._known = self._languages()
+        return self._known
+
+    def forget_languages(self) -> None:
+        self._known = None
+
+    def _languages(self) -> list[str]:
+        return []
 
     def _pieces(self, texts: Sequence[str]) -> list[Ids]:
         return list(self.tokenizer(list(texts), add_special_tokens=False)["input_ids"])
@@ -74,7 +89,7 @@ class MarianFamily(_Base):
         target_vocabulary = tokenizer.target_encoder if tokenizer.separate_vocabs else tokenizer.encoder
         self._target_ids = _id_table(tokenizer.spm_target, target_vocabulary, tokenizer.unk_token)
 
-    def languages(self) -> list[str]:
+    def _languages(self) -> list[str]:
         return [token[2:-2] for token in self.tokenizer.get_vocab() if re.fullmatch(r">>[\w-]+<<", token)]
 
     def language_token(self, lang: str) -> str:
@@ -99,7 +114,7 @@ class CodeFamily(_Base):
         self._pattern = re.compile(pattern)
         self._token = token
 
-    def languages(self) -> list[str]:
+    def _languages(self) -> list[str]:
         matches = [self._pattern.fullmatch(token) for token in self.tokenizer.get_vocab()]
         return sorted(match.group(1) for match in matches if match is not None)
 
@@ -120,9 +135,6 @@ class CodeFamily(_Base):
 
 class PromptFamily(_Base):
     """T5: the task in words before the source."""
-
-    def languages(self) -> list[str]:
-        return []
 
     def language_token(self, lang: str) -> str:
         return ""

@@ -218,6 +218,7 @@ def _add_token(loaded: LoadedTranslator, token: str) -> int:
     else:
         tokenizer.add_special_tokens({"extra_special_tokens": [token]}, replace_extra_special_tokens=False)
         new_id = int(tokenizer.convert_tokens_to_ids(token))
+    loaded.family.forget_languages()
     if new_id >= model.get_input_embeddings().weight.shape[0]:
         with quiet_library():
             model.resize_token_embeddings(new_id + 1, pad_to_multiple_of=8, mean_resizing=False)

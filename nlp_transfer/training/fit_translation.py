@@ -17,9 +17,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 from transformers import Trainer
 
-from nlp_transfer.data.pairs import Direction, Pairs
+from nlp_transfer.data.pairs import Pairs
+from nlp_transfer.models.encoding import encode_pairs
 from nlp_transfer.models.generation import EXTRA_TOKENS, USUAL_TARGET_RATIO, generate_batch
-from nlp_transfer.models.sequences import Sequences, padded
+from nlp_transfer.models.sequences import padded
 from nlp_transfer.models.translation import LoadedTranslator
 from nlp_transfer.training.arguments import build_arguments
 from nlp_transfer.training.loop import (
@@ -70,32 +71,6 @@ class EncodedPairs(Dataset[dict[str, Any]]):
             "target": self.targets[place],
             "prefix": self.prefixes[place],
         }
-
-
-def encode_pairs(
-    pairs: Pairs, loaded: LoadedTranslator, *, asked_as: Mapping[str, str]
-) -> tuple[Sequences, Sequences, list[list[int]]]:
-    """Encode both sides of pairs, each direction with its own language tokens.
-
-    Returns:
-        (sources, targets, decoder prefixes), each in the pairs' order.
-    """
-    sources: list[Any] = [None] * len(pairs)
-    targets: list[Any] = [None] * len(pairs)
-    prefixes: list[list[int]] = [[]] * len(pairs)
-    rows_of: dict[Direction, list[int]] = {}
-    for row, direction in enumerate(pairs.directions):
-        rows_of.setdefault(direction, []).append(row)
-    for (src_lang, tgt_lang), rows in rows_of.items():
-        src_code, tgt_code = loaded.src_lang(src_lang), loaded.tgt_lang(asked_as.get(tgt_lang, tgt_lang))
-        encoded = loaded.family.encode_sources(
-            [pairs.sources[row] for row in rows], src_lang=src_code, tgt_lang=tgt_code
-        )
-        labels = loaded.family.encode_targets([pairs.targets[row] for row in rows], tgt_lang=tgt_code)
-        prefix = loaded.family.decoder_prefix(tgt_code)
-        for place, row in enumerate(rows):
-            sources[row], targets[row], prefixes[row] = encoded[place], labels[place], prefix
-    return Sequences.packed(sources), Sequences.packed(targets), prefixes
 
 
 class PairCollator:
