@@ -81,8 +81,8 @@ def main() -> None:
             results |= {
                 "what": f"en-ast software text, parent {args.parent}, 1,000 fixed test sentences",
                 "apertium_chrf": APERTIUM_CHRF,
-                "leak_condition": "the parent's training text holds English sentences of the child's training "
-                "set; the condition without them was not measured",
+                "leak_condition": "the parent's training text holds English sentences of the child's "
+                "training set; the condition without them was not measured",
                 "machine": describe_machine(),
             }
             save_results(path, results)

@@ -3,7 +3,8 @@
     python benchmarks/translation_training_speed.py --repeats 3
 
 Same model (the embedded one), same pairs, equal memory: the stock script draws random batches of a fixed
-number of rows, the largest of which holds as many padded tokens as the package's largest. It runs with stock settings (float32), and once more in bfloat16, so that both parts of the difference show.
+number of rows, the largest of which holds as many padded tokens as the package's largest. It runs with stock
+settings (float32), and once more in bfloat16, so that both parts of the difference show.
 Tokens of padding do not count.
 """
 
