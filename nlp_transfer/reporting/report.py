@@ -222,16 +222,19 @@ class TransferReport:
         probabilities: Mapping[str, Array] | None = None,
         references: npt.NDArray[np.int64] | None = None,
         label_names: Sequence[str] = (),
+        worst_rows: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Write figures/*.png, report.md and, last, report.json; each whole or not at all.
+        """Write figures/*.png, report.md, report.html and, last, report.json; each whole or not at all.
 
         Args:
             folder: where to; made where it does not exist.
             probabilities: for each system its predictions on the target's test rows, shape (rows, classes).
             references: true class ids of these rows, shape (rows,); None leaves the figures about them out.
             label_names: names of the classes.
+            worst_rows: rows that the adapted model got most wrong, for the page; any columns.
         """
         from nlp_transfer.reporting.figures import draw_figures
+        from nlp_transfer.reporting.html import report_html
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -244,6 +247,7 @@ class TransferReport:
         )
         figure_links = [figure.relative_to(folder).as_posix() for figure in figures]
         write_text(folder / "report.md", self.to_markdown(figures=figure_links))
+        write_text(folder / "report.html", report_html(self, figures=figures, worst_rows=worst_rows))
         write_json(folder / "report.json", self.content)
 
     def to_markdown(self, *, figures: Sequence[str] = ()) -> str:
@@ -264,6 +268,18 @@ class TransferReport:
         Of a path its last part is left: `/home/ada/reviews/mine.csv` becomes `…/mine.csv`.
         """
         return _without_paths(self.content)  # type: ignore[no-any-return]
+
+
+def page_of(folder: Path) -> Path:
+    """Return where a finished run's page is.
+
+    Raises:
+        DataError: there is none.
+    """
+    page = folder.expanduser() / "report.html"
+    if not page.is_file():
+        raise DataError(f"no page at {page}; `nlp-transfer evaluate` writes one")
+    return page
 
 
 def _position(name: str, order: Sequence[str]) -> int:

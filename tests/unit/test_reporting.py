@@ -160,7 +160,7 @@ def test_a_saved_report_reads_back_the_same(tmp_path):
     assert TransferReport.from_json(tmp_path / "run").content == content()
     assert TransferReport.from_json(tmp_path / "run" / "report.json") == report
     names = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*.*")}
-    assert names == {"report.json", "report.md", "figures/systems.png"}
+    assert names == {"report.json", "report.md", "report.html", "figures/systems.png"}
 
 
 def test_the_report_keeps_its_own_copy():
