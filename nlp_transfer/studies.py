@@ -139,10 +139,8 @@ def _differences(runs: Sequence[_Run], domain: str, notes: list[str]) -> list[di
     for run in runs:
         for each in predicted[run.name]:
             _require_same(first, each, run, domain)
-    if first.groups is None and any("of groups" in str(run.report.content["provenance"]) for run in runs):
-        notes.append(
-            f"On {domain} rows are resampled one by one: the first run's predictions do not name groups."
-        )
+    if first.groups is None and domain == "target" and any(_in_groups(run.report) for run in runs):
+        notes.append("Rows are resampled one by one: the first run's predictions do not name their groups.")
     scorer = Scorer(
         np.asarray([label_names.index(label) for label in first.labels]),
         groups=first.groups,
@@ -178,6 +176,12 @@ def _in_order(predicted: Predicted, label_names: Sequence[str]) -> Array:
     return predicted.probabilities[:, [predicted.label_names.index(name) for name in label_names]]
 
 
+def _in_groups(report: TransferReport) -> bool:
+    """Tell whether a run's own intervals are over groups of rows."""
+    signatures = report.content["provenance"].get("metric_signatures", {})
+    return "of groups" in str(signatures.get("interval"))
+
+
 def _resamples(report: TransferReport) -> int:
     config = report.content["provenance"].get("config") or {}
     return int((config.get("evaluation") or {}).get("bootstrap") or 1000)
@@ -194,12 +198,10 @@ def _different_settings(runs: Sequence[_Run]) -> dict[str, list[Any]]:
 def _flat(value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Write nested settings by their dotted names.
 
-    >>> _flat({"a": {"b": 1}, "c": []})
-    {'a.b': 1, 'c': []}
+    >>> _flat({"a": {"b": 1, "c": {}}, "d": []})
+    {'a.b': 1, 'd': []}
     """
     flat: dict[str, Any] = {}
     for key, each in value.items():
-        flat |= (
-            _flat(each, f"{above}{key}.") if isinstance(each, Mapping) and each else {f"{above}{key}": each}
-        )
+        flat |= _flat(each, f"{above}{key}.") if isinstance(each, Mapping) else {f"{above}{key}": each}
     return flat

@@ -20,6 +20,8 @@ class Cell:
     sort: float | str | None = None
     """What the column is sorted by instead of the text; empty for what comes last in both directions."""
     beside: str = ""
+    narrow: str = ""
+    """What stands beside it where there is little room; without it, `beside` does."""
     below: str = ""
     best: bool = False
     light: str = ""
@@ -60,7 +62,8 @@ def score_cell(metric: Metric, entry: Mapping[str, Any] | None, *, best: bool = 
     if entry is None:
         return NONE
     value, low, high = (minus(metric.text(entry[part])) for part in ("value", "low", "high"))
-    return Cell(value, sort=entry["value"], beside=f"{low} to {high}", best=best)
+    reach = f"±{metric.text((entry['high'] - entry['low']) / 2)}"
+    return Cell(value, sort=entry["value"], beside=f"{low} to {high}", narrow=reach, best=best)
 
 
 def decimal_cell(value: float | None, *, digits: int = 1) -> Cell:

@@ -57,7 +57,8 @@ def report_html(
         title=f"{_run_name(report)}: {verdict['sentence']}",
         eyebrow=[f"{report.content['task'].capitalize()} transfer", _run_name(report), *_labels(report)],
         headline=_headline(verdict["sentence"]),
-        verdict=verdict,
+        transfer=verdict["transfer"],
+        seed_noise=verdict.get("seed_noise"),
         metric=metric,
         panels=plots.interval_panels(
             scored,

@@ -22,6 +22,7 @@ OF_VERDICT: dict[str, State] = {"helped": "ok", "no_evidence": "look", "harmed":
 class Topic:
     """A promise or a risk, the checks that speak of it, and what measures it where none did.
 
+    A check belongs to it by its name or by how its name begins: `speed` for `speed_against_scratch`.
     `unmeasured` is empty for what needs no row of its own when nothing was found.
     """
 
@@ -30,62 +31,53 @@ class Topic:
     checks: tuple[str, ...]
     unmeasured: str = ""
 
+    def holds(self, check: str) -> bool:
+        """Tell whether a check speaks of this."""
+        return any(check == name or check.startswith(f"{name}_") for name in self.checks)
 
+
+VERDICT = Topic("risk", "Harm from the transfer", ("verdict", "negative_transfer", "source_harm"))
 TOPICS = (
     Topic(
-        "promise", "Trains faster", ("trains_faster", "time_to_quality", "time_to_score", "convergence"),
-        "add scratch and target_only to evaluation.baselines",
+        "promise", "Trains faster", ("speed",),
+        "scratch and target_only in evaluation.baselines are what it is held against",
     ),
+    Topic("promise", "Needs less data", ("labels_saved",), "nlp-transfer curve measures it"),
+    Topic("promise", "Starts from a model that is worth it", ("source_model",)),
+    Topic("promise", "Performs better", ("gap_closed", "stochastic_order")),
+    Topic("promise", "Adapts to the domain", ("domain_gap",), "it takes a source domain"),
+    Topic("promise", "Saves resources", ("resources", "cost")),
     Topic(
-        "promise", "Needs less data",
-        ("needs_less_data", "labels_saved", "label_efficiency", "learning_curve"),
-        "nlp-transfer curve measures it",
+        "promise", "Keeps learning", ("chain_backward_transfer", "guard"),
+        "nlp-transfer run with --continue-from measures it",
     ),
+    VERDICT,
+    Topic("risk", "Overfitting", ("generalisation", "overfitting", "last_step")),
     Topic(
-        "promise", "Performs better than the alternatives",
-        ("performs_better", "generalises", "generalisation", "gap_closed", "source_model",
-         "stochastic_order"),
-        "name baselines in evaluation.baselines",
+        "risk", "Domains that do not match",
+        ("domain_distance", "two_sample_test", "kernel_two_sample_test"),
     ),
-    Topic(
-        "promise", "Adapts to the domain", ("adapts_to_domain", "domain_gap", "adaptation_gap"),
-        "needs a source domain",
-    ),
-    Topic(
-        "promise", "Saves resources", ("saves_resources", "resources", "cost", "padding", "efficiency"),
-    ),
-    Topic(
-        "promise", "Keeps learning", ("keeps_learning", "continual", "backward_transfer", "chain"),
-        "nlp-transfer run CONFIG --continue-from MODEL measures it",
-    ),
-    Topic(
-        "risk", "Helps on one task and harms on another",
-        ("negative_transfer", "task_dependency", "source_harm"),
-    ),
-    Topic("risk", "Overfits", ("overfitting", "overfit", "generalisation_gap", "best_step"), ""),
-    Topic(
-        "risk", "Domains do not match",
-        ("domain_mismatch", "domain_distance", "proxy_a_distance", "two_sample", "domain_classifier",
-         "new_words", "tokens_per_word", "label_shift"),
-    ),
-    Topic(
-        "risk", "Data is not what it should be",
-        ("class_balance", "missing_classes", "test_overlap", "domain_overlap", "duplicates",
-         "conflicting_labels", "small_test", "truncation", "unknown_tokens", "label_names", "dropped_rows",
-         "licence", "overlap", "language", "script", "contamination"),
-    ),
-    Topic("risk", "Forgets what it knew", ("forgetting", "weight_drift", "drift"), "needs a source domain"),
-    Topic(
-        "risk", "Leaks private data", ("membership", "membership_inference", "personal_data", "privacy"),
-    ),
-    Topic(
-        "risk", "Is too sure of itself",
-        ("calibration", "expected_calibration_error", "temperature", "selective_accuracy"),
-    ),
-    Topic(
-        "risk", "Fails unseen where there are no labels",
-        ("atc", "estimated_accuracy", "label_free_accuracy"),
-    ),
+    Topic("risk", "Words that the source lacks", ("new_words", "tokens_per_word")),
+    Topic("risk", "Labels in other proportions", ("label_shift", "estimated_label_shift")),
+    Topic("risk", "Forgetting", ("forgetting", "weight_drift", "weight_mix"), "it takes a source domain"),
+    Topic("risk", "Private data in the model", ("membership_inference",)),
+    Topic("risk", "Private data in the text", ("personal_data",)),
+    Topic("risk", "Overconfidence", ("calibration", "coverage")),
+    Topic("risk", "Unseen failure where there are no labels", ("accuracy_without_labels",)),
+    Topic("risk", "Test rows seen in training", ("test_overlap",)),
+    Topic("risk", "Rows that stand in both domains", ("domain_overlap",)),
+    Topic("risk", "Repeated rows", ("duplicates",)),
+    Topic("risk", "Labels that contradict each other", ("conflicting_labels",)),
+    Topic("risk", "Too few test rows", ("small_test",)),
+    Topic("risk", "Classes out of balance", ("class_balance", "missing_classes")),
+    Topic("risk", "Texts cut short", ("truncation",)),
+    Topic("risk", "Tokens unknown to the model", ("unknown_tokens",)),
+    Topic("risk", "Rows that could not be used", ("dropped_rows",)),
+    Topic("risk", "Labels taken for others", ("label_names",)),
+    Topic("risk", "Licence", ("licence",)),
+    Topic("risk", "Translations that are none", ("copied_source", "empty_translations", "wrong_language")),
+    Topic("risk", "Translations too short or too long", ("length_ratio",)),
+    Topic("risk", "Lost placeholders", ("placeholder_survival",)),
 )  # fmt: skip
 
 
@@ -141,7 +133,6 @@ def tally(lights: list[Light]) -> list[tuple[State, int]]:
 
 def _light_of_verdict(report: TransferReport) -> Light:
     verdict = report.verdict
-    topic = next(topic for topic in TOPICS if "negative_transfer" in topic.checks)
     state = OF_VERDICT.get(verdict["transfer"], "not_measured")
     advice = {
         "not_measured": f"add {verdict['against']} to evaluation.baselines",
@@ -149,14 +140,14 @@ def _light_of_verdict(report: TransferReport) -> Light:
         "stop": f"use {verdict['against']}, or another source",
     }
     return Light(
-        state, topic.kind, topic.said, "verdict", verdict.get("difference"), 0.0,
+        state, VERDICT.kind, VERDICT.said, "verdict", verdict.get("difference"), 0.0,
         verdict["sentence"].partition(": ")[2] or verdict["sentence"], advice.get(state, ""),
     )  # fmt: skip
 
 
 def _light_of_finding(finding: Mapping[str, Any]) -> Light:
     check = str(finding["check"])
-    topic = next((topic for topic in TOPICS if check in topic.checks), None)
+    topic = next((topic for topic in TOPICS if topic.holds(check)), None)
     return Light(
         _state(finding),
         topic.kind if topic else "check",

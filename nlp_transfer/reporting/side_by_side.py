@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -121,9 +122,11 @@ def render_side_by_side(found: SideBySide, console: Console) -> None:
             continue
         table = TerminalTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
         for column in shown.columns:
-            table.add_column(text(column.heading), justify="right" if column.kind == "number" else "left")
+            lines = re.split(r" (?=on |labels|memory)", column.heading)
+            heading = Text("\n").join(text(line) for line in lines)
+            table.add_column(heading, justify="right" if column.kind == "number" else "left")
         for row in shown.rows:
-            words = [f"{cell.text} ({cell.beside})" if cell.beside else cell.text for cell in row.cells]
+            words = [_with_interval(cell) for cell in row.cells]
             table.add_row(*(text(_ascii_signs(each), "bold" if row.adapted else "") for each in words))
         console.print(table)
         console.print()
@@ -242,7 +245,7 @@ def settings_table(found: SideBySide) -> Table:
         Row([Cell(key), *(NONE if value is None else Cell(str(value)) for value in values)])
         for key, values in found.settings.items()
     ]
-    return Table("", [Column("setting"), *(Column(name) for name in found.runs)], rows)
+    return Table("", [Column("setting"), *(Column(name, "words") for name in found.runs)], rows)
 
 
 def systems_of_runs(found: SideBySide, domain: str) -> Table:
@@ -271,6 +274,12 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def _with_interval(cell: Cell) -> str:
+    """Write a cell with what stands beside it, for a terminal."""
+    beside = f"({cell.beside})" if cell.beside and not cell.narrow else cell.narrow
+    return f"{cell.text} {beside}".rstrip()
+
+
 def _ascii_signs(text: str) -> str:
     """Write signs as every terminal knows them."""
-    return text.replace("−", "-").replace("–", "-")
+    return text.replace("−", "-").replace("–", "-").replace("±", "+-")
