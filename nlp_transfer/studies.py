@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nlp_transfer.errors import ConfigError, DataError
 from nlp_transfer.evaluation.compare import PRIMARY, Scorer
-from nlp_transfer.evaluation.predictions import Predicted, read_predicted
+from nlp_transfer.evaluation.predicted import Predicted, read_predicted
 from nlp_transfer.reporting.report import DOMAINS, TransferReport
 from nlp_transfer.reporting.side_by_side import SideBySide
 

@@ -44,10 +44,9 @@ def report_html(
         worst_rows: rows that the adapted model got most wrong, with the columns to show; none: no section.
     """
     metric = metric_of(report.primary_metric)
-    names = list(report.systems)
     scored = {
         name: {domain: report.score(name, domain, report.primary_metric) for domain in report.domains}
-        for name in names
+        for name in report.systems
     }
     verdict, all_lights = report.verdict, lights.lights_of(report)
     curves = report.content.get("curves") or []
@@ -59,13 +58,14 @@ def report_html(
         headline=_headline(verdict["sentence"]),
         transfer=verdict["transfer"],
         seed_noise=verdict.get("seed_noise"),
+        with_mcnemar=any("mcnemar_p" in each for each in report.comparisons),
         metric=metric,
         panels=plots.interval_panels(
             scored,
             {domain: report.test_rows(domain) for domain in report.domains},
             metric,
             adapted=["adapted"],
-            reference="target_only" if "target_only" in names else verdict["against"],
+            reference=verdict["against"],
         ),
         systems=tables.systems_table(report),
         every_metric=[tables.metrics_table(report, domain) for domain in report.domains],

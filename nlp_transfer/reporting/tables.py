@@ -170,6 +170,9 @@ def comparisons_table(comparisons: Sequence[Mapping[str, Any]]) -> Table:
         Column("system"), Column("against"), Column("on"), Column("metric"), Column("difference", "number"),
         Column("around zero"), Column("p", "number"), Column("McNemar p", "number"), Column("test", "words"),
     ]  # fmt: skip
+    if not any("mcnemar_p" in each for each in comparisons):
+        columns.pop(-2)
+        rows = [Row([*row.cells[:-2], row.cells[-1]]) for row in rows]
     return Table("", columns, rows)
 
 
@@ -198,10 +201,17 @@ def _comparison_row(comparison: Mapping[str, Any], *, reach: float) -> Row:
 
 
 def worst_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Show rows of any keys: numbers to the right, long texts as prose."""
+    """Show rows of any keys: numbers to the right, metrics as everywhere, long texts as prose."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    columns = [Column(key.replace("_", " "), _kind([row.get(key) for row in rows])) for key in keys]
-    return Table("", columns, [Row([_any_cell(row.get(key)) for key in keys]) for row in rows], folded=True)
+    columns = [
+        Column(
+            METRICS[key].label if key in METRICS else key.replace("_", " "),
+            _kind([row.get(key) for row in rows]),
+        )
+        for key in keys
+    ]
+    cells = [Row([_any_cell(row.get(key), METRICS.get(key)) for key in keys]) for row in rows]
+    return Table("", columns, cells, folded=True)
 
 
 def _kind(values: Iterable[object]) -> str:
@@ -211,11 +221,11 @@ def _kind(values: Iterable[object]) -> str:
     return "prose" if max((len(str(value)) for value in given), default=0) > 24 else "name"
 
 
-def _any_cell(value: object) -> Cell:
+def _any_cell(value: object, metric: Metric | None) -> Cell:
     if value is None:
         return NONE
     if isinstance(value, float):
-        return Cell(minus(f"{value:.3g}"), sort=value)
+        return Cell(minus(metric.text(value) if metric else f"{value:.3g}"), sort=value)
     text = printable(value)
     cut = f"{text[: MAX_TEXT_LETTERS - 1].rstrip()}…" if len(text) > MAX_TEXT_LETTERS else text
     return Cell(cut, sort=value if isinstance(value, int) else None)

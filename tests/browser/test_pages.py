@@ -2,37 +2,75 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 from pathlib import Path
 
+import chromium
 import pytest
+from sample_reports import (
+    CURVES,
+    NASTY_AS_TEXT,
+    OWNED,
+    WORST,
+    content,
+    nasty_content,
+    side_by_side,
+    without_source,
+)
 from selenium.webdriver.common.keys import Keys
-from test_html import CURVES, OWNED, WORST, side_by_side
-from test_reporting import NASTY_AS_TEXT, content, nasty_content, predictions, without_source
 
+from nlp_transfer.reporting.html import report_html
 from nlp_transfer.reporting.report import TransferReport
 from nlp_transfer.reporting.side_by_side import save_page
 
 PAGES = ("whole", "nasty", "bare", "runs")
 SYSTEMS = "section[aria-labelledby=systems] table"
+# A PNG of one grey point.
+POINT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+    started = chromium.start(tmp_path_factory.mktemp("profile"))
+    yield started
+    started.quit()
+
+
+@pytest.fixture
+def open_page(driver):
+    """Return a function that opens a file, wide and light; how it is shown is put back afterwards."""
+
+    def opened(path):
+        page = chromium.Page(driver, path)
+        page.set_width(1280)
+        page.set_media()
+        return page
+
+    yield opened
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory):
     """A whole report, one full of markup, one with nothing that can be left out, and a comparison of runs."""
     folder = tmp_path_factory.mktemp("pages")
-    probabilities, references = predictions(2)
-    figures = {
-        "probabilities": probabilities,
-        "references": references,
-        "label_names": ["negative", "positive"],
-    }
-    TransferReport({**content(), "curves": CURVES}).save(folder / "whole", worst_rows=WORST, **figures)
-    TransferReport({**nasty_content(), "curves": CURVES}).save(folder / "nasty", worst_rows=WORST, **figures)
+    figure = folder / "confusion.png"
+    figure.write_bytes(POINT)
     bare = without_source() | {"comparisons": [], "findings": [], "provenance": {}}
     for system in bare["systems"].values():
         del system["cost"], system["per_seed"]
-    TransferReport(bare).save(folder / "bare")
+    shown = {"figures": [figure], "worst_rows": WORST}
+    for name, given, more in (
+        ("whole", {**content(), "curves": CURVES}, shown),
+        ("nasty", {**nasty_content(), "curves": CURVES}, shown),
+        ("bare", bare, {}),
+    ):
+        (folder / name).mkdir()
+        page = report_html(TransferReport(given), **more)
+        (folder / name / "report.html").write_text(page, encoding="utf-8")
     save_page(side_by_side(), folder / "runs" / "report.html")
     return {name: folder / name / "report.html" for name in PAGES}
 
@@ -147,7 +185,7 @@ def test_printing_opens_what_is_closed_and_closes_it_again(open_page, pages):
         window.closedOnPaper = document.querySelectorAll("details:not([open])").length;
     })""")
     paper = page.driver.print_page()
-    assert len(paper) > 20_000
+    assert len(base64.b64decode(paper)) > 20_000
     assert page.ask("window.closedOnPaper") == 0
     assert page.ask("document.querySelectorAll('details[open]').length") == 0
 

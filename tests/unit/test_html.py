@@ -10,12 +10,16 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from test_reporting import (
+from PIL import Image
+from sample_reports import (
+    CURVES,
     NASTY_AS_TEXT,
+    OWNED,
     TABLE_ORDER,
+    WORST,
     content,
     nasty_content,
-    predictions,
+    side_by_side,
     without_source,
 )
 
@@ -23,23 +27,11 @@ from nlp_transfer.errors import ConfigError
 from nlp_transfer.reporting import plots
 from nlp_transfer.reporting.html import report_html
 from nlp_transfer.reporting.lights import TOPICS, lights_of, tally
+from nlp_transfer.reporting.markdown import ALTERNATIVE_TEXTS
 from nlp_transfer.reporting.report import TransferReport, metric_of
 from nlp_transfer.reporting.side_by_side import SideBySide, judgement, save_page, side_by_side_html
 from nlp_transfer.reporting.worst import worst_classified
 
-OWNED = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)>"
-WORST = [
-    {
-        "id": "r1", "text": f"{OWNED} \x1b[31mred\u202e", "label": "negative", "predicted": "positive",
-        "p": 0.991,
-    },
-    {"id": "r2", "text": "لم يعجبني " * 200, "label": "negative", "predicted": "positive", "p": 0.9},
-]  # fmt: skip
-CURVES = [
-    {"system": system, "size": size, "value": value, "low": value - 0.02, "high": value + 0.01}
-    for system, values in {"scratch": (0.55, 0.61), "adapted": (0.79, 0.84), "probe": (0.7, 0.8)}.items()
-    for size, value in zip((16, 256), values, strict=True)
-]
 VOID = {"meta", "link", "img", "br", "hr"}
 
 
@@ -99,30 +91,6 @@ def translation():
     given["verdict"] |= {"against": "scratch", "sentence": "Transfer helped: adapted is above scratch."}
     given["comparisons"] = []
     return given
-
-
-def side_by_side(scores=(0.834, 0.801, 0.62)):
-    """Three runs that a study may have read, the first of them best."""
-    runs, names = {}, ("full", "probe", NASTY_AS_TEXT)
-    for name, value in zip(names, scores, strict=True):
-        given = content()
-        given["systems"]["adapted"]["target"]["accuracy"] |= {"value": value, "low": value - 0.02}
-        given["systems"]["adapted"]["target"]["accuracy"] |= {"high": value + 0.02}
-        runs[name] = TransferReport(given)
-    differences = [
-        {
-            "system": names[one], "against": names[other], "domain": "target", "metric": "accuracy",
-            "difference": scores[one] - scores[other], "low": 0.0, "high": 0.3, "p": 0.02, "mcnemar_p": 0.03,
-            "test": "paired bootstrap", "noise_low": scores[one] - scores[other] - 0.05,
-            "noise_high": scores[one] - scores[other] + 0.05, "seed_noise": "assumed",
-        }
-        for one, other in ((0, 1), (0, 2), (1, 2))
-    ]  # fmt: skip
-    settings = {
-        "adaptation.method": ["full", "probe", None],
-        "data.label_map": [NASTY_AS_TEXT, None, {"1": "x"}],
-    }
-    return SideBySide(runs, ["target", "source"], differences, settings, ["The source domain is as it is."])
 
 
 # The page ---------------------------------------------------------------------------------------------------
@@ -217,6 +185,13 @@ def test_what_there_is_not_is_left_out():
     assert "Learning curves" not in page_of(bare)
 
 
+def test_a_column_that_no_comparison_fills_is_left_out():
+    given = content()
+    given["comparisons"] = given["comparisons"][1:]
+    page = page_of(given)
+    assert "McNemar" in page_of(content()) and "McNemar" not in page
+
+
 def test_a_verdict_that_was_not_measured_is_shown_too():
     given = content()
     sentence = "Whether transfer helped was not measured: target_only was not run."
@@ -236,21 +211,23 @@ def test_nothing_scored_still_makes_a_page():
     assert page.texts["h2"][0] == "Systems"
 
 
-def test_a_report_is_saved_as_a_page_with_its_figures_in_it(tmp_path):
-    probabilities, references = predictions(2)
-    TransferReport(content()).save(
-        tmp_path,
-        probabilities=probabilities,
-        references=references,
-        label_names=["negative", "positive"],
-        worst_rows=WORST,
-    )
+def test_the_runs_figures_are_put_into_the_page(tmp_path):
+    figures = []
+    for name, size in (("systems", (8, 8)), ("confusion", (30, 20)), ("of_my_own", (5, 6))):
+        figures.append(tmp_path / f"{name}.png")
+        Image.new("L", size).save(figures[-1])
+    pictures = Tree(page_of(content(), figures=figures)).of("img")
+    shown = [(each["alt"], each["width"], each["height"]) for each in pictures]
+    assert shown == [(ALTERNATIVE_TEXTS["confusion"], "30", "20"), ("of my own", "5", "6")]
+    for picture, figure in zip(pictures, figures[1:], strict=True):
+        kind, _, content_of = picture["src"].partition(",")
+        assert (kind, base64.b64decode(content_of)) == ("data:image/png;base64", figure.read_bytes())
+
+
+def test_a_report_is_saved_as_a_page_too(tmp_path):
+    TransferReport(content()).save(tmp_path, worst_rows=WORST)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    pictures = Tree(page).of("img")
-    assert [(each["width"], each["height"]) for each in pictures] == [("1115", "624"), ("928", "992")]
-    assert all(each["alt"] and each["src"].startswith("data:image/png;base64,") for each in pictures)
-    content_of = base64.b64decode(pictures[0]["src"].split(",", 1)[1])
-    assert content_of == (tmp_path / "figures" / "confusion.png").read_bytes()
+    assert page == page_of(content(), worst_rows=WORST)
 
 
 def test_long_texts_are_cut_and_numbers_keep_their_place():
@@ -399,6 +376,12 @@ def test_the_worst_rows_are_wrong_and_surest_first():
     assert rows[0] == {
         "id": "c", "text": "C", "label": "p", "predicted": "n", "p_predicted": 0.99, "p_label": 0.01,
     }  # fmt: skip
+
+
+def test_a_metric_in_the_worst_rows_is_written_as_everywhere():
+    rows = [{"id": "a", "macro_f1": 0.25}, {"id": "b", "macro_f1": None}]
+    shown = Tree(page_of(content(), worst_rows=rows)).rows
+    assert [row for row in shown if len(row) == 2] == [["id", "macro-F1"], ["a", "25.0"], ["b", "–"]]
 
 
 def test_a_faultless_model_has_no_worst_rows():

@@ -8,11 +8,12 @@ import json
 import numpy as np
 import pytest
 from rich.console import Console
-from test_reporting import content
+from sample_reports import content
 
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.errors import ConfigError, DataError
-from nlp_transfer.evaluation.predictions import read_predicted, write_predictions
+from nlp_transfer.evaluation.predicted import read_predicted
+from nlp_transfer.evaluation.predictions import write_predictions
 from nlp_transfer.reporting.side_by_side import judgement, render_side_by_side, side_by_side_html
 from nlp_transfer.studies import compare_runs
 

@@ -1,9 +1,8 @@
-"""A real Chromium, and the pages that it opens."""
+"""A real Chromium, and the pages that it opens, for the tests of the pages."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +54,8 @@ class Page:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
 
-@pytest.fixture(scope="session")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """A headless Chromium with a profile of its own."""
+def start(profile: Path) -> webdriver.Chrome:
+    """Start a headless Chromium with a profile of its own; without one the test fails and says what to do."""
     missing = [str(path) for path in (CHROMIUM, DRIVER) if not path.is_file()]
     if missing:
         pytest.fail(
@@ -69,22 +67,6 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
     options.binary_location = str(CHROMIUM)
     for switch in SWITCHES:
         options.add_argument(f"--{switch}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.add_argument(f"--user-data-dir={profile}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    yield started
-    started.quit()
-
-
-@pytest.fixture
-def open_page(driver: webdriver.Chrome) -> Iterator[Callable[[Path], Page]]:
-    """Return a function that opens a file, wide and light; how it is shown is put back afterwards."""
-
-    def opened(path: Path) -> Page:
-        page = Page(driver, path)
-        page.set_width(1280)
-        page.set_media()
-        return page
-
-    yield opened
-    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    return webdriver.Chrome(options=options, service=Service(str(DRIVER)))
