@@ -44,14 +44,19 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium, "features": features})
 
     def requests(self) -> list[str]:
-        """List what was asked for since the page was opened, images inside the file apart."""
+        """List what this page asked for since it was opened, images inside the file apart.
+
+        The browser's own new tab, which may still be loading at its start, is another document.
+        """
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        asked = [each["request"]["url"] for each in sent if each["documentURL"] == self.path.as_uri()]
         return [url for url in asked if not url.startswith("data:")]
 
     def complaints(self) -> list[str]:
-        """List what the browser's console says."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
+        """List what the console says of this page."""
+        said = [entry["message"] for entry in self.driver.get_log("browser")]
+        return [message for message in said if not message.startswith("chrome://")]
 
 
 def start(profile: Path) -> webdriver.Chrome:
