@@ -19,7 +19,7 @@ AXIS_PIXELS = 24
 CURVES_PIXELS = 300
 MAX_TICKS = 6
 # Names longer than this are cut in figures; the tables have them whole.
-MAX_NAME_LETTERS = 18
+MAX_NAME_LETTERS = 16
 Entry = Mapping[str, Any]
 
 

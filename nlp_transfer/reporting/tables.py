@@ -49,11 +49,11 @@ def systems_table(report: TransferReport) -> Table:
         cost = system.get("cost") or {}
         seconds = sum(cost.get(part) or 0.0 for part in SECONDS) if cost else None
         costs = [decimal_cell(seconds), decimal_cell(cost.get("peak_rss_mb"), digits=0)]
-        cells = [Cell(name), Cell(report.learnt_from(name)), *scores, *costs]
+        cells = [Cell(name), *scores, *costs, Cell(report.learnt_from(name))]
         rows.append(Row(cells, adapted=name == "adapted"))
-    columns = [Column("system"), Column("learnt from")]
+    columns = [Column("system")]
     columns += [Column(f"{metric.heading} on {domain}", "number") for domain in report.domains]
-    columns += [Column("time, s", "number"), Column("peak memory, MB", "number")]
+    columns += [Column("time, s", "number"), Column("peak memory, MB", "number"), Column("learnt from")]
     return Table("", columns, rows)
 
 
