@@ -142,11 +142,36 @@ def evaluate(config: Config, overrides: Overrides = None, as_json: AsJson = Fals
 def report(
     run_folder: Annotated[Path, typer.Argument(help="A finished run's folder.", metavar="RUN")],
     as_json: AsJson = False,
+    html: Annotated[bool, typer.Option("--html", help="Print where the report's page is.")] = False,
 ) -> None:
     """Print a finished run's report again."""
-    from nlp_transfer.reporting.report import TransferReport
+    from nlp_transfer.reporting.report import TransferReport, page_of
 
+    if html:
+        print(page_of(run_folder))
+        return
     _print_report(TransferReport.from_json(run_folder / "report.json"), as_json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", metavar="RUN RUN...")],
+    html: Annotated[Path | None, typer.Option(help="Write the comparison as a page to this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put runs side by side on the same test rows, and test their adapted models against each other."""
+    from nlp_transfer.reporting.side_by_side import render_side_by_side, save_page
+    from nlp_transfer.studies import compare_runs
+
+    found = compare_runs(runs)
+    if html is not None:
+        save_page(found, html)
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    render_side_by_side(found, Console())
 
 
 @app.command()

@@ -30,7 +30,7 @@ class Demo:
         words = [""]
         if self.translates:
             words += _translated(folder)
-        words.append(f"The report is in {folder}/report.md, the adapted model in {folder}/model.")
+        words.append(f"The report is in {folder}/report.html, the adapted model in {folder}/model.")
         words.append(f"Try it:  {self.command.format(folder=folder)}")
         return "\n".join(words)
 

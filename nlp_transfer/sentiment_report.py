@@ -25,7 +25,7 @@ FORGETTING_THRESHOLD = -0.02
 
 
 def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[str]) -> TransferReport:
-    """Compare all scored systems and write `report.json`, `report.md` and the figures into the run folder.
+    """Compare all scored systems and write the report, in all its forms, into the run folder.
 
     Args:
         recipe: the run, trained and scored.
@@ -34,6 +34,7 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
     """
     from nlp_transfer.reporting.classification_figures import classification_figures
     from nlp_transfer.reporting.report import TransferReport
+    from nlp_transfer.reporting.worst import worst_classified
 
     domains = {"target": recipe.data.target, "source": recipe.data.source}
     present = {name: domain for name, domain in domains.items() if domain is not None}
@@ -59,11 +60,19 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
     content["findings"] += [finding.as_dict() for finding in run_diagnostics(run)]
     content["provenance"] = provenance(recipe, data, signatures=_signatures(recipe))
     report = TransferReport(content)
+    test = recipe.data.target.test
     report.save(
         recipe.folder,
         figures=classification_figures(
             {system: each[0] for system, each in predicted["target"].items()},
-            recipe.data.target.test.labels,
+            test.labels,
+            label_names=recipe.data.label_names,
+        ),
+        worst_rows=worst_classified(
+            predicted["target"]["adapted"][0],
+            test.labels,
+            ids=test.ids,
+            texts=test.texts,
             label_names=recipe.data.label_names,
         ),
     )

@@ -6,18 +6,20 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nlp_transfer.data.rows import Rows
+from nlp_transfer.evaluation.compare import number_groups
 from nlp_transfer.runs import write_text
 
 Array = npt.NDArray[np.float64]
 
 
 def write_predictions(path: Path, rows: Rows, probabilities: Array, label_names: Sequence[str]) -> None:
-    """Write id, true label, predicted label and probabilities of each row.
+    """Write id, true label, predicted label and probabilities of each row, and its group's number if any.
 
     Args:
         path: the file, replaced whole.
@@ -26,8 +28,9 @@ def write_predictions(path: Path, rows: Rows, probabilities: Array, label_names:
         label_names: the classes in order.
     """
     lines = []
-    for row_id, label, scores in zip(rows.ids, rows.labels, probabilities, strict=True):
-        record = {
+    groups = number_groups(rows.groups)
+    for row, (row_id, label, scores) in enumerate(zip(rows.ids, rows.labels, probabilities, strict=True)):
+        record: dict[str, Any] = {
             "id": row_id,
             "label": label_names[label],
             "predicted": label_names[int(scores.argmax())],
@@ -35,6 +38,8 @@ def write_predictions(path: Path, rows: Rows, probabilities: Array, label_names:
                 name: round(float(score), 6) for name, score in zip(label_names, scores, strict=True)
             },
         }
+        if groups is not None:
+            record["group"] = int(groups[row])
         lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     write_text(path, "".join(lines))
 

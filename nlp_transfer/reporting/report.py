@@ -237,15 +237,18 @@ class TransferReport:
         figures: Mapping[str, Callable[[TransferReport], Any]] | None = None,
         worst_rows: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Write figures/*.png, worst_rows.json, report.md and, last, report.json; each whole or not at all.
+        """Write figures/*.png, worst_rows.json, report.md, report.html and, last, report.json; each whole or
+        not at all.
 
         Args:
             folder: where to; made where it does not exist.
             figures: what to draw beside the systems' scores: for each file's stem what draws it.
             worst_rows: rows for a person to read. They hold text from the data, so that they go into
-                worst_rows.json and report.md alone, never into report.json, which may be published.
+                worst_rows.json, report.md and report.html alone, never into report.json, which may be
+                published.
         """
         from nlp_transfer.reporting.figures import draw_figures
+        from nlp_transfer.reporting.html import report_html
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -254,6 +257,7 @@ class TransferReport:
         if worst_rows:
             write_json(folder / "worst_rows.json", _plain(worst_rows))
         write_text(folder / "report.md", self.to_markdown(figures=links, worst_rows=worst_rows))
+        write_text(folder / "report.html", report_html(self, figures=written, worst_rows=worst_rows))
         write_json(folder / "report.json", self.content)
 
     def to_markdown(
@@ -276,6 +280,18 @@ class TransferReport:
         Of a path its last part is left: `/home/ada/reviews/mine.csv` becomes `…/mine.csv`.
         """
         return _without_paths(self.content)  # type: ignore[no-any-return]
+
+
+def page_of(folder: Path) -> Path:
+    """Return where a finished run's page is.
+
+    Raises:
+        DataError: there is none.
+    """
+    page = folder.expanduser() / "report.html"
+    if not page.is_file():
+        raise DataError(f"no page at {page}; `nlp-transfer evaluate` writes one")
+    return page
 
 
 def _position(name: str, order: Sequence[str]) -> int:
