@@ -154,6 +154,31 @@ def report(
 
 
 @app.command()
+def curve(
+    config: Config,
+    overrides: Overrides = None,
+    sizes: Annotated[str, typer.Option(help="Target sizes, such as 16,64,256.")] = "16,64,256,1024",
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds at each size; from 3 on there are intervals.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe at several target sizes, and see how many labels transfer saves.
+
+    Started again, it goes on where it stopped; each size is a run in a folder of its own.
+    """
+    from nlp_transfer.config import load_config
+    from nlp_transfer.curve import run_curve
+    from nlp_transfer.reporting.curve_report import render_curve
+
+    found = run_curve(load_config(config, overrides or []), sizes=_whole_numbers(sizes), seeds=seeds)
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    render_curve(found, Console())
+
+
+@app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", metavar="RUN RUN...")],
     html: Annotated[Path | None, typer.Option(help="Write the comparison as a page to this file.")] = None,
@@ -381,6 +406,13 @@ def _recipe(config: Path, overrides: list[str]) -> Any:
 
     loaded = load_config(config, overrides)
     return recipe_class(loaded.task)(loaded)
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.replace(" ", "").split(",") if part]
+    except ValueError as error:
+        raise ConfigError(f"--sizes is {text!r}; expected whole numbers with commas: 16,64,256") from error
 
 
 def _print_report(report: TransferReport, as_json: bool) -> None:

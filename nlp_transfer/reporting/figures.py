@@ -37,7 +37,7 @@ def draw_figures(
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {**({"systems": systems_figure} if report.domains else {}), **figures}
-    return [_write(draw(report), folder / f"{name}.png") for name, draw in drawn.items()]
+    return [save_figure(draw(report), folder / f"{name}.png") for name, draw in drawn.items()]
 
 
 def systems_figure(report: TransferReport) -> Any:
@@ -124,7 +124,7 @@ def short(name: object, *, most: int = 18) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _write(figure: Any, path: Path) -> Path:
+def save_figure(figure: Any, path: Path) -> Path:
     """Write a figure whole or not at all."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sentiment_report", "translation_report"),
     ("sentiment", "translation"),
     ("recipes_by_task", "demos"),
-    ("studies",),
+    ("studies", "curve"),
     ("cli",),
 )
 RANK = {unit: rank for rank, layer in enumerate(LAYERS) for unit in layer}

@@ -1,0 +1,139 @@
+"""Learning curves: the same recipe at several target sizes and seeds, and what transfer saves in labels.
+
+Each size is a run of its own in `<output_dir>/size-<n>`, so that a curve that was stopped goes on where it
+was; the source model and cached encodings are shared. How curves are summed up stands in
+diagnostics/learning_curves.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nlp_transfer.config import RecipeConfig
+from nlp_transfer.diagnostics.estimates import Estimate
+from nlp_transfer.diagnostics.learning_curves import (
+    LabelsSaved,
+    area_under_curve,
+    labels_saved,
+    labels_saved_finding,
+)
+from nlp_transfer.errors import ConfigError
+from nlp_transfer.recipes_by_task import recipe_class
+from nlp_transfer.reporting.report import TransferReport
+from nlp_transfer.runs import write_json, write_text
+
+logger = logging.getLogger(__name__)
+# What a task's curve is held against: the system that learns from the target alone.
+AGAINST = {"sentiment": "target_only", "translation": "scratch"}
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Scores of all systems at all sizes, and what they come to."""
+
+    task: str
+    primary_metric: str
+    points: list[dict[str, Any]]
+    """One of `{system, size, value, low, high, n, per_seed}` for each system and size."""
+    areas: dict[str, Estimate]
+    """For each system the area under its curve over log size."""
+    saved: LabelsSaved | None
+    """None where the system without transfer was not run."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for curve.json."""
+        return {
+            "schema": 1,
+            "task": self.task,
+            "primary_metric": self.primary_metric,
+            "curves": self.points,
+            "areas": {system: dataclasses.asdict(area) for system, area in self.areas.items()},
+            "findings": [] if self.saved is None else [labels_saved_finding(self.saved).as_dict()],
+        }
+
+    def curve_of(self, system: str) -> dict[int, list[float]]:
+        """Return a system's scores by size, one a seed."""
+        return {point["size"]: point["per_seed"] for point in self.points if point["system"] == system}
+
+    @property
+    def systems(self) -> list[str]:
+        """The systems in the order of the reports."""
+        return list(dict.fromkeys(point["system"] for point in self.points))
+
+    @property
+    def sizes(self) -> list[int]:
+        """The target sizes, the smallest first."""
+        return sorted({point["size"] for point in self.points})
+
+
+def run_curve(config: RecipeConfig, *, sizes: Sequence[int], seeds: int) -> LearningCurve:
+    """Run a recipe at each size and seed, and write curve.json, curve.md and curve.png into its output_dir.
+
+    Args:
+        config: the recipe; its own `train_size` and `evaluation.seeds` are replaced.
+        sizes: of the target's training rows.
+        seeds: how many, from 0.
+
+    Raises:
+        ConfigError: no size, or no seed.
+    """
+    from nlp_transfer.reporting.curve_report import curve_figure, curve_markdown
+    from nlp_transfer.reporting.figures import save_figure
+
+    if not sizes or min(sizes) < 1 or seeds < 1:
+        raise ConfigError("give sizes of 1 or more and at least one seed: --sizes 16,64,256 --seeds 3")
+    folder = Path(config.output_dir).expanduser()
+    ordered = sorted(set(sizes))
+    reports: dict[int, TransferReport] = {}
+    for place, size in enumerate(ordered):
+        began = time.perf_counter()
+        logger.info("curve: size %s, %d of %d", f"{size:,}", place + 1, len(ordered))
+        chosen = _at_size(config, size=size, seeds=seeds)
+        reports[size] = recipe_class(config.task)(chosen).run()
+        left = (time.perf_counter() - began) * (len(ordered) - place - 1)
+        if left:
+            logger.info("curve: at least %.0f minutes left, if larger sizes took no longer", left / 60)
+    curve = summed_up(config.task, reports)
+    write_json(folder / "curve.json", curve.as_dict())
+    save_figure(curve_figure(curve), folder / "curve.png")
+    write_text(folder / "curve.md", curve_markdown(curve))
+    return curve
+
+
+def _at_size(config: RecipeConfig, *, size: int, seeds: int) -> RecipeConfig:
+    """Return the recipe at one size, in a folder of its own."""
+    target = dataclasses.replace(config.data.target, train_size=size)
+    return dataclasses.replace(
+        config,
+        output_dir=str(Path(config.output_dir) / f"size-{size}"),
+        data=dataclasses.replace(config.data, target=target),
+        evaluation=dataclasses.replace(config.evaluation, seeds=list(range(seeds))),
+    )
+
+
+def summed_up(task: str, reports: dict[int, TransferReport]) -> LearningCurve:
+    """Gather the target scores of finished runs by size, and sum them up."""
+    primary = next(iter(reports.values())).primary_metric
+    points = []
+    for size, report in sorted(reports.items()):
+        for system, content in report.systems.items():
+            score = report.score(system, "target", primary)
+            if score is not None:
+                per_seed = content.get("per_seed", {}).get("target") or [score["value"]]
+                points.append({"system": system, "size": size, **score, "per_seed": per_seed})
+    bare = LearningCurve(task, primary, points, {}, None)
+    against = AGAINST[task]
+    saved = None
+    if {"adapted", against} <= set(bare.systems) and len(bare.sizes) > 1:
+        without = bare.curve_of(against)
+        # S* is what learning without transfer reaches with the most labels.
+        best = max(sum(scores) / len(scores) for scores in without.values())
+        saved = labels_saved(bare.curve_of("adapted"), without, score=best)
+    areas = {system: area_under_curve(bare.curve_of(system)) for system in bare.systems}
+    return dataclasses.replace(bare, areas=areas, saved=saved)

@@ -1,0 +1,90 @@
+"""A learning curve over two sizes and two seeds: its files, its numbers, and going on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlp_transfer.curve import run_curve, summed_up
+from nlp_transfer.errors import ConfigError
+from nlp_transfer.reporting.report import TransferReport
+
+
+@pytest.fixture(scope="module")
+def finished_curve(make_recipe: Any, tmp_path_factory: Any) -> Path:
+    folder = tmp_path_factory.mktemp("curve") / "run"
+    config = make_recipe(folder, evaluation__baselines=["zero_shot", "target_only"]).config
+    run_curve(config, sizes=[32, 16], seeds=2)
+    return Path(folder)
+
+
+def test_a_curve_has_every_system_at_every_size_with_every_seed(finished_curve: Path) -> None:
+    curve = json.loads((finished_curve / "curve.json").read_text())
+    cells = {(point["system"], point["size"]): len(point["per_seed"]) for point in curve["curves"]}
+    assert cells == {
+        (system, size): 2 for system in ("zero_shot", "target_only", "adapted") for size in (16, 32)
+    }
+
+
+def test_its_points_are_the_runs_own_scores(finished_curve: Path) -> None:
+    curve = json.loads((finished_curve / "curve.json").read_text())
+    report = json.loads((finished_curve / "size-16" / "report.json").read_text())
+    point = next(p for p in curve["curves"] if (p["system"], p["size"]) == ("adapted", 16))
+    assert point["value"] == report["systems"]["adapted"]["target"]["accuracy"]["value"]
+    assert point["per_seed"] == report["systems"]["adapted"]["per_seed"]["target"]
+    assert report["provenance"]["data"]["target"]["train"] == 16
+
+
+def test_it_leaves_a_table_and_a_figure(finished_curve: Path) -> None:
+    assert (finished_curve / "curve.png").read_bytes().startswith(b"\x89PNG")
+    text = (finished_curve / "curve.md").read_text()
+    assert "| system | 16 | 32 | area |" in text and "| adapted |" in text
+
+
+def test_started_again_it_trains_nothing(finished_curve: Path, make_recipe: Any, trained: list[str]) -> None:
+    config = make_recipe(finished_curve, evaluation__baselines=["zero_shot", "target_only"]).config
+    run_curve(config, sizes=[16, 32], seeds=2)
+    assert trained == []
+
+
+@pytest.mark.parametrize(("sizes", "seeds"), [([], 1), ([0, 16], 1), ([16], 0)])
+def test_senseless_sizes_and_seeds_are_refused(
+    make_recipe: Any, tmp_path: Path, sizes: list[int], seeds: int
+) -> None:
+    with pytest.raises(ConfigError, match="--sizes 16,64,256 --seeds 3"):
+        run_curve(make_recipe(tmp_path / "run").config, sizes=sizes, seeds=seeds)
+
+
+def report_with(adapted: list[float], target_only: list[float]) -> TransferReport:
+    systems = {
+        name: {
+            "target": {"accuracy": {"value": sum(v) / len(v), "low": min(v), "high": max(v), "n": 100}},
+            "source": {},
+            "per_seed": {"target": v},
+        }
+        for name, v in (("adapted", adapted), ("target_only", target_only))
+    }
+    content = {
+        "schema": 1, "task": "sentiment", "primary_metric": "accuracy", "systems": systems, "comparisons": [],
+        "findings": [], "verdict": {"transfer": "helped", "against": "target_only", "sentence": ""},
+        "provenance": {"data": {}},
+    }  # fmt: skip
+    return TransferReport(content)
+
+
+def test_labels_saved_are_those_that_reach_what_the_target_alone_reaches_at_last() -> None:
+    """The target alone reaches 0.8 with 256 labels, transfer with 16: sixteen times as many."""
+    curve = summed_up(
+        "sentiment",
+        {
+            16: report_with([0.80] * 3, [0.60] * 3),
+            64: report_with([0.85] * 3, [0.70] * 3),
+            256: report_with([0.90] * 3, [0.80] * 3),
+        },
+    )
+    assert curve.saved is not None
+    assert (curve.saved.score, curve.saved.ratio.value) == (pytest.approx(0.8), pytest.approx(16))
+    assert curve.areas["target_only"].value == pytest.approx(0.7)
