@@ -340,13 +340,15 @@ def cards_show(name: Annotated[str, typer.Argument(help="A card's name.")]) -> N
 
 
 @cards_app.command("prepare")
-def cards_prepare(name: Annotated[str, typer.Argument(help="A card's name.")]) -> None:
+def cards_prepare(
+    name: Annotated[str, typer.Argument(help="A card's name.")],
+    src_lang: Annotated[str, typer.Option(help="Translation: language translated from.")] = "en",
+    tgt_lang: Annotated[str | None, typer.Option(help="Translation: language translated into.")] = None,
+) -> None:
     """Fetch a card's data into the cache and compare it with what the card declares."""
-    from nlp_transfer.config import DomainConfig
-    from nlp_transfer.data.classification import load_domain
+    from nlp_transfer.data.preparing import prepare_card
 
-    data = load_domain(DomainConfig(card=name), name=name, seed=0)
-    print(f"{name}: {len(data.selection):,} training rows, {len(data.test):,} test rows, as declared")
+    print(prepare_card(name, src_lang=src_lang, tgt_lang=tgt_lang))
 
 
 @recipes_app.command("list")
