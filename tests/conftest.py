@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tiny import THINGS, build_tiny_model, sentences, write_csv
+from tiny_translation import build_tiny_translator
 
 TinyModel = Callable[..., Path]
 Domains = dict[str, Path]
@@ -55,6 +56,21 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
         if key not in made:
             made[key] = tmp_path_factory.mktemp(family.replace("-", "_"))
             build_tiny_model(made[key], family, labels=labels, seed=seed, settings=settings)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_translator(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    """Return a function that makes (once) the folder of a tiny random translation model."""
+    made: dict[str, Path] = {}
+
+    def make(family: str = "marian", *, seed: int = 0, **settings: Any) -> Path:
+        key = json.dumps([family, seed, settings], sort_keys=True)
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp(family) / family
+            build_tiny_translator(made[key], family, seed=seed, **settings)
         return made[key]
 
     return make

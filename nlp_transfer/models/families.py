@@ -29,9 +29,6 @@ class Family(Protocol):
     def languages(self) -> list[str]:
         """Return the codes of the languages that the model can be asked for; empty where it has one alone."""
 
-    def forget_languages(self) -> None:
-        """Look for them again when they are next asked for: one was added to the tokenizer."""
-
     def encode_sources(self, texts: Sequence[str], *, src_lang: str, tgt_lang: str) -> Sequences:
         """Return what the encoder reads for each text, language tokens and end included."""
 
@@ -44,30 +41,44 @@ class Family(Protocol):
     def language_token(self, lang: str) -> str:
         """Return the token that stands for a language."""
 
+    def read_vocabulary(self) -> None:
+        """Read the tokenizer's languages again, after a token was added to it."""
+
 
 class _Base:
-    """What families share: pieces without special tokens, and decoding."""
+    """What families share: a tokenizer's languages, read once, and pieces that are no special tokens."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self._known: list[str] | None = None
+        self._languages: list[str] = []
+        self.read_vocabulary()
 
     def languages(self) -> list[str]:
-        if self._known is None:
-            self._known = self._languages()
-        return self._known
+        return self._languages
 
-    def forget_languages(self) -> None:
-        self._known = None
-
-    def _languages(self) -> list[str]:
-        return []
+    def read_vocabulary(self) -> None:
+        self._languages = []
 
     def _pieces(self, texts: Sequence[str]) -> list[Ids]:
-        return list(self.tokenizer(list(texts), add_special_tokens=False)["input_ids"])
+        """Cut texts into pieces; what is spelt like a special token is spelt out, a character a piece.
 
-    def _target_pieces(self, texts: Sequence[str]) -> list[Ids]:
-        return list(self.tokenizer(text_target=list(texts), add_special_tokens=False)["input_ids"])
+        `split_special_tokens` does that in some tokenizers only: in the others (mBART, T5) the special tokens
+        are pieces of the vocabulary as well.
+        """
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
+        return [self._spelt_out(ids) for ids in encoded["input_ids"]]
+
+    def _spelt_out(self, ids: Ids) -> Ids:
+        tokenizer = self.tokenizer
+        special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+        if special.isdisjoint(ids):
+            return ids
+        names = tokenizer.convert_ids_to_tokens(ids)
+        spelt = [
+            tokenizer.convert_tokens_to_ids(list(name)) if number in special else [number]
+            for number, name in zip(ids, names, strict=True)
+        ]
+        return [number for numbers in spelt for number in numbers]
 
     @property
     def _end(self) -> Ids:
@@ -89,8 +100,9 @@ class MarianFamily(_Base):
         target_vocabulary = tokenizer.target_encoder if tokenizer.separate_vocabs else tokenizer.encoder
         self._target_ids = _id_table(tokenizer.spm_target, target_vocabulary, tokenizer.unk_token)
 
-    def _languages(self) -> list[str]:
-        return [token[2:-2] for token in self.tokenizer.get_vocab() if re.fullmatch(r">>[\w-]+<<", token)]
+    def read_vocabulary(self) -> None:
+        tags = (token for token in self.tokenizer.get_vocab() if re.fullmatch(r">>[\w-]+<<", token))
+        self._languages = [tag[2:-2] for tag in tags]
 
     def language_token(self, lang: str) -> str:
         return marian_tag(lang)
@@ -110,13 +122,13 @@ class CodeFamily(_Base):
     """M2M100, NLLB and mBART-50: a language token before the source, and one before the target."""
 
     def __init__(self, tokenizer: Any, *, pattern: str, token: str) -> None:
-        super().__init__(tokenizer)
         self._pattern = re.compile(pattern)
         self._token = token
+        super().__init__(tokenizer)
 
-    def _languages(self) -> list[str]:
-        matches = [self._pattern.fullmatch(token) for token in self.tokenizer.get_vocab()]
-        return sorted(match.group(1) for match in matches if match is not None)
+    def read_vocabulary(self) -> None:
+        matches = (self._pattern.fullmatch(token) for token in self.tokenizer.get_vocab())
+        self._languages = sorted(match.group(1) for match in matches if match is not None)
 
     def language_token(self, lang: str) -> str:
         return self._token.format(lang)
@@ -127,7 +139,7 @@ class CodeFamily(_Base):
 
     def encode_targets(self, texts: Sequence[str], *, tgt_lang: str) -> Sequences:
         before = self.decoder_prefix(tgt_lang)
-        return Sequences.packed(before + pieces + self._end for pieces in self._target_pieces(texts))
+        return Sequences.packed(before + pieces + self._end for pieces in self._pieces(texts))
 
     def decoder_prefix(self, tgt_lang: str) -> Ids:
         return [self._id(self.language_token(tgt_lang))]
@@ -146,7 +158,7 @@ class PromptFamily(_Base):
         )
 
     def encode_targets(self, texts: Sequence[str], *, tgt_lang: str) -> Sequences:
-        return Sequences.packed(pieces + self._end for pieces in self._target_pieces(texts))
+        return Sequences.packed(pieces + self._end for pieces in self._pieces(texts))
 
     def decoder_prefix(self, tgt_lang: str) -> Ids:
         return []
@@ -165,7 +177,7 @@ def family_of(model_type: str, tokenizer: Any) -> Family:
             return CodeFamily(tokenizer, pattern=r"([a-z]{3}_[A-Z][a-z]{3})", token="{}")
         return CodeFamily(tokenizer, pattern=r"__([a-z]{2,3}(?:_\w+)?)__", token="__{}__")
     if model_type == "mbart":
-        return CodeFamily(tokenizer, pattern=r"([a-z]{2}_[A-Z]{2})", token="{}")
+        return CodeFamily(tokenizer, pattern=r"([a-z]{2,3}_[A-Z]{2})", token="{}")
     if model_type in ("t5", "mt5"):
         return PromptFamily(tokenizer)
     raise ModelError(

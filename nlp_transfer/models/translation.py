@@ -110,12 +110,25 @@ def load_tokens(path: str, *, revision: str | None = None) -> LoadedTranslator:
             # Marian's tokenizer recommends a package that it does not use.
             warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
             tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
+        _add_language_tokens(tokenizer)
     architecture = (config.architectures or ["?"])[0]
     if not architecture.endswith(ARCHITECTURES):
         raise ModelError(f"{path} is no translation model but a {architecture}")
     return LoadedTranslator(
         SimpleNamespace(config=config), tokenizer, family_of(config.model_type, tokenizer)
     )
+
+
+def _add_language_tokens(tokenizer: Any) -> None:
+    """Have M2M100's language tokens known as special ones, which not every saved tokenizer says.
+
+    They have their ids either way; without this they are no part of the vocabulary, stay in decoded text, and
+    a new token would take the id of the first of them.
+    """
+    tokens = getattr(tokenizer, "lang_token_to_id", {})
+    lacking = [token for token in tokens if token not in tokenizer.added_tokens_encoder]
+    if lacking:
+        tokenizer.add_special_tokens({"extra_special_tokens": lacking}, replace_extra_special_tokens=False)
 
 
 def _at_random(config: Any) -> Any:
@@ -218,7 +231,7 @@ def _add_token(loaded: LoadedTranslator, token: str) -> int:
     else:
         tokenizer.add_special_tokens({"extra_special_tokens": [token]}, replace_extra_special_tokens=False)
         new_id = int(tokenizer.convert_tokens_to_ids(token))
-    loaded.family.forget_languages()
+    loaded.family.read_vocabulary()
     if new_id >= model.get_input_embeddings().weight.shape[0]:
         with quiet_library():
             model.resize_token_embeddings(new_id + 1, pad_to_multiple_of=8, mean_resizing=False)

@@ -169,12 +169,26 @@ def test_a_file_with_overrides_is_one_recipe(tmp_path: Path) -> None:
         ),
         ({"evaluation__baseline": []}, "evaluation.baseline: unknown key; did you mean baselines?"),
         ({"hub__repo": "x"}, "hub.repo: unknown key; did you mean repo_id?"),
-        ({"model": {}}, "model.path: is missing"),
+        ({"model": {}}, "model: give path, or architecture to make a translation model anew"),
+        (
+            {"model": {"path": "some/encoder", "architecture": {}}},
+            "model: give path, or architecture to make a translation model anew",
+        ),
+        (
+            {"model": {"architecture": {"hidden_siz": 8}}},
+            "model.architecture.hidden_siz: unknown key; did you mean hidden_size?",
+        ),
+        (
+            {"model": {"architecture": {}}},
+            "model.architecture: only translation models are made anew; give model.path",
+        ),
+        ({"data__target__tgt_lang": "gl"}, "data.target.tgt_lang: is not a key of sentiment recipes"),
+        ({"evaluation__baselines": ["copy"]}, "evaluation.baselines: copy is no baseline of a sentiment"),
         (
             {"model": "some/encoder"},
             "model: input should be a dictionary or an instance of ModelConfig, got 'some/encoder'",
         ),
-        ({"task": "translaton"}, "task: input should be 'sentiment', got 'translaton'"),
+        ({"task": "translaton"}, "task: input should be 'sentiment' or 'translation', got 'translaton'"),
         (
             {"data__target__train_size": -1},
             "data.target.train_size: input should be greater than or equal to 0, got -1",
