@@ -62,9 +62,12 @@ class Translator:
         """Code of the language translated into where a call does not say."""
         return self.directions[0][1]
 
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+    def count_tokens(
+        self, texts: Sequence[str], *, src_lang: str | None = None, tgt_lang: str | None = None
+    ) -> list[int]:
         """Return the tokens of each source text, language tokens and end included."""
-        return [len(ids) for ids in self._encoded(texts, self.src_lang, self.tgt_lang)]
+        encoded = self._encoded(texts, src_lang or self.src_lang, tgt_lang or self.tgt_lang)
+        return [len(ids) for ids in encoded]
 
     def translate(
         self,
