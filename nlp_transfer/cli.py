@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import signal
 import sys
 import warnings
@@ -447,11 +446,14 @@ def _exit_status() -> Iterator[None]:
         print(f"nlp-transfer: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Stopped as stopped:
-        print(
-            "\nnlp-transfer: stopped; the same command goes on from the last finished stage or checkpoint:",
-            file=sys.stderr,
-        )
-        print(f"  {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            from nlp_transfer.training.launching import this_command
+
+            print(
+                "\nnlp-transfer: stopped; the same command goes on from the last finished stage or "
+                f"checkpoint:\n  {this_command()}",
+                file=sys.stderr,
+            )
         sys.exit(128 + int(stopped.args[0]))
 
 
