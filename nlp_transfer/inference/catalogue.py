@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nlp_transfer.data.placeholders import placeholders
+from nlp_transfer.data.po_files import PoEntry, PoFile
 from nlp_transfer.errors import ConfigError
 from nlp_transfer.inference.long_texts import CutText, TooLong, Translator, cut_texts, translate_cut_texts
 from nlp_transfer.inference.plural_forms import read_plural_forms
-from nlp_transfer.inference.po_files import PoEntry, PoFile
 
 # At the start of a word; inside one too for & ("E&xit", but none of "R&D", "&amp;", "?a=b&c=d"). An
 # underscore inside a word is more often a name's ("file_name") than an accelerator's.
@@ -67,7 +67,7 @@ def fill_catalogue(
 
     Args:
         translator: the model.
-        catalogue: from `read_po`.
+        catalogue: from `read_po_file`.
         tgt_lang: the language to translate into, whatever the catalogue says of its language; None is the
             model's own, which the catalogue must not contradict.
         num_beams: width of the beam search; None is the model's own.
