@@ -25,7 +25,7 @@ from nlp_transfer.inference.plural_forms import read_plural_forms
 # underscore inside a word is more often a name's ("file_name") than an accelerator's.
 ACCELERATOR = re.compile(r"(?<!\S)[_&](?=[^\W\d_])(?!\w+[;=])|(?<=[^\W\d_])&(?=[a-z])(?!\w+[;=])")
 # Placeholders that are filled in the order in which they stand: %s, %5.2f, {}, {:d}.
-UNNUMBERED = re.compile(r"%[-+#0']*(?:\d+|\*)?(?:\.(?:\d+|\*))?[a-zA-Z@]{1,3}|\{ ?(?:[!:][^{}]*)?\}")
+UNNUMBERED = re.compile(r"%[-+#0']*(?:[1-9]\d*|\*)?(?:\.(?:\d+|\*))?[a-zA-Z@]{1,3}|\{ ?(?:[!:][^{}]*)?\}")
 LISTED_LINES = 20
 
 log = logging.getLogger(__name__)
