@@ -16,16 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nlp_transfer.data.placeholders import placeholders
+from nlp_transfer.data.po_files import PoEntry, PoFile
 from nlp_transfer.errors import ConfigError
 from nlp_transfer.inference.long_texts import CutText, TooLong, Translator, cut_texts, translate_cut_texts
 from nlp_transfer.inference.plural_forms import read_plural_forms
-from nlp_transfer.inference.po_files import PoEntry, PoFile
 
 # At the start of a word; inside one too for & ("E&xit", but none of "R&D", "&amp;", "?a=b&c=d"). An
 # underscore inside a word is more often a name's ("file_name") than an accelerator's.
 ACCELERATOR = re.compile(r"(?<!\S)[_&](?=[^\W\d_])(?!\w+[;=])|(?<=[^\W\d_])&(?=[a-z])(?!\w+[;=])")
 # Placeholders that are filled in the order in which they stand: %s, %5.2f, {}, {:d}.
-UNNUMBERED = re.compile(r"%[-+#0']*(?:\d+|\*)?(?:\.(?:\d+|\*))?[a-zA-Z@]{1,3}|\{ ?(?:[!:][^{}]*)?\}")
+UNNUMBERED = re.compile(r"%[-+#0']*(?:[1-9]\d*|\*)?(?:\.(?:\d+|\*))?[a-zA-Z@]{1,3}|\{ ?(?:[!:][^{}]*)?\}")
 LISTED_LINES = 20
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def fill_catalogue(
 
     Args:
         translator: the model.
-        catalogue: from `read_po`.
+        catalogue: from `read_po_file`.
         tgt_lang: the language to translate into, whatever the catalogue says of its language; None is the
             model's own, which the catalogue must not contradict.
         num_beams: width of the beam search; None is the model's own.
