@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sentiment_report", "translation_report"),
     ("sentiment", "translation"),
     ("recipes_by_task", "demos"),
+    ("serving",),
     ("cli",),
 )
 RANK = {unit: rank for rank, layer in enumerate(LAYERS) for unit in layer}
