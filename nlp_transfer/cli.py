@@ -287,7 +287,7 @@ def serve_models(
 
     Type or paste text, or drop a csv, tsv, jsonl, txt or po file.
     The API is described at /openapi.json; /health tells whether it runs.
-    SIGTERM or Ctrl-C finishes what was taken and ends with status 0; a second one ends at once.
+    SIGTERM or Ctrl-C finishes what was taken and ends with status 0; a second one drops it: status 1.
 
     nlp-transfer serve base=runs/products/source_model adapted=runs/products
     """

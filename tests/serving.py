@@ -49,9 +49,10 @@ def api(
     try:
         yield create_app(served, jobs, limits, hosts=hosts)
     finally:
-        jobs.close()
+        jobs.cancel_all()
         for model in served:
             model.batcher.close()
+        jobs.close()
 
 
 @contextmanager

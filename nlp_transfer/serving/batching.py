@@ -68,8 +68,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._closed = False
         self._seconds_per_text = 0.0
-        # A daemon: a second signal ends the process in the middle of a call.
-        self._worker = threading.Thread(target=self._work, name="batcher", daemon=True)
+        self._worker = threading.Thread(target=self._work, name="batcher")
         self._worker.start()
 
     @property
@@ -89,16 +88,16 @@ class Batcher:
             bounded: refuse where the queue is full; a file's chunks, of which one waits at a time, go in.
 
         Returns:
-            One result a text, in their order.
+            One result a text, in their order; cancelled where the batcher is closed.
 
         Raises:
             QueueFullError: the texts would be more than may wait.
-            RuntimeError: the batcher is closed.
         """
         request = _Request(list(texts), settings)
         with self._changed:
             if self._closed:
-                raise RuntimeError("the batcher is closed")
+                request.future.cancel()
+                return request.future
             waiting = self._queued()
             if bounded and waiting + len(texts) > self._limit:
                 raise QueueFullError(waiting, self._retry_after(waiting))
@@ -107,9 +106,11 @@ class Batcher:
         return request.future
 
     def close(self) -> None:
-        """Answer what was taken, then end the worker."""
+        """Finish the call that is under way, cancel what waits, and end the worker."""
         with self._changed:
             self._closed = True
+            for request in self._requests:
+                request.future.cancel()
             self._changed.notify_all()
         self._worker.join()
 
@@ -130,7 +131,7 @@ class Batcher:
                 self._seconds_per_text += NEWEST * (taken - self._seconds_per_text)
 
     def _next_batch(self) -> list[_Request]:
-        """Wait for requests; an empty list means that the batcher is closed and everything is answered."""
+        """Wait for requests; an empty list means that the batcher is closed and none waits."""
         with self._changed:
             while not self._requests:
                 if self._closed:

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -72,7 +73,7 @@ class FileJobs:
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[FileJob | None] = queue.SimpleQueue()
         self._stopping_since: float | None = None
-        self._worker = threading.Thread(target=self._work, name="files", daemon=True)
+        self._worker = threading.Thread(target=self._work, name="files")
         self._worker.start()
 
     def new_folder(self) -> Path:
@@ -134,7 +135,7 @@ class FileJobs:
         self._stopping_since = time.monotonic()
 
     def hold_the_server(self) -> bool:
-        """Tell whether a file is unfinished, or finished since the server was told to stop and not fetched."""
+        """Tell whether a file is unfinished, or finished since the order to stop and not fetched yet."""
         with self._lock:
             jobs = list(self._jobs.values())
         now, since = time.monotonic(), self._stopping_since or 0.0
@@ -149,17 +150,17 @@ class FileJobs:
             for job in jobs
         )
 
-    def close(self) -> None:
-        """Stop work at the next chunk and delete all files."""
+    def cancel_all(self) -> None:
+        """Stop all work at the next chunk."""
         with self._lock:
             for job in self._jobs.values():
                 job.unwanted = True
+
+    def close(self) -> None:
+        """Stop all work at the next chunk and delete all files."""
+        self.cancel_all()
         self._queue.put(None)
         self._worker.join()
-        self.delete()
-
-    def delete(self) -> None:
-        """Delete all files."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _work(self) -> None:
@@ -179,7 +180,7 @@ class FileJobs:
             progress(0, job.rows)
             job.status = "running"
             message = answer_file(job.upload, job.models, job.output, rows=job.rows, progress=progress)
-        except _CancelledError:
+        except (_CancelledError, CancelledError):
             job.message, job.status = "cancelled", "cancelled"
         except (TransferError, Refused) as error:
             told = error.detail if isinstance(error, Refused) else str(error)

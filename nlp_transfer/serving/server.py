@@ -2,7 +2,7 @@
 
 The first SIGTERM or SIGINT ends the taking of work: requests that were taken are answered, files finished
 and, for ten seconds, held for who sent them. Then `serve` returns, and the command's status is 0. A second
-signal ends it at once.
+signal ends it when the models' calls under way return, with status 1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from nlp_transfer.errors import ConfigError
+from nlp_transfer.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from nlp_transfer.serving.guard import Guard
@@ -41,6 +41,7 @@ def serve(
         ConfigError: the `serve` extra is not installed, the address cannot be listened on, models do not go
             together.
         ModelError: a model cannot be opened.
+        RunError: a second signal came before what was taken was finished.
     """
     require_extra()
     from nlp_transfer.serving.app import create_app
@@ -56,7 +57,7 @@ def serve(
         hosts = {*LOOPBACK_NAMES, host} if is_loopback(host) else None
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listening.getsockname()[1]}"
-        jobs, forced = FileJobs(limits), True
+        jobs = FileJobs(limits)
         try:
             guard = create_app(served, jobs, limits, hosts=hosts)
             log.info("%s on %s; Ctrl-C stops", ", ".join(model.name for model in served), url)
@@ -64,12 +65,12 @@ def serve(
                 log.warning("%s is open to whoever reaches it over the network; there is no password", url)
             forced = _run(guard, jobs, listening)
         finally:
-            if forced:
-                jobs.delete()
-            else:
-                jobs.close()
-                for model in served:
-                    model.batcher.close()
+            jobs.cancel_all()
+            for model in served:
+                model.batcher.close()
+            jobs.close()
+    if forced:
+        raise RunError("stopped by a second signal; what was taken is not finished")
 
 
 def require_extra() -> None:
@@ -111,7 +112,7 @@ def _run(guard: Guard, jobs: FileJobs, listening: socket.socket) -> bool:
             self.force_exit = guard.stopping
             self.should_exit = guard.stopping
             if not guard.stopping:
-                log.info("stopping when what was taken is finished; a second signal stops at once")
+                log.info("stopping when what was taken is finished; a second signal drops it")
                 jobs.stop_taking()
                 guard.stopping = True
 

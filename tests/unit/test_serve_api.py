@@ -305,7 +305,7 @@ def test_models_are_named_by_their_folders(arguments: list[str], names: list[str
 def test_models_without_a_name_of_their_own_or_of_two_tasks_are_refused() -> None:
     with pytest.raises(ConfigError, match="name a model to serve"):
         named_models([])
-    with pytest.raises(ConfigError, match="two models are named 'a'.*a1=x/a a2=y/a"):
+    with pytest.raises(ConfigError, match=r"two models are named 'a'.*a1=x/a a2=y/a"):
         named_models(["x/a", "y/a"])
     with pytest.raises(ConfigError, match=r"one task, got a \(classification\), b \(translation\)"):
         served_models({"a": FakeClassifier(), "b": FakeTranslator()}, Limits())
@@ -322,5 +322,5 @@ def test_a_port_that_is_taken_or_an_unknown_address_is_told() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"127.0.0.1:{port} cannot be listened on .*--port"):
             server.listen("127.0.0.1", port)
-    with pytest.raises(ConfigError, match="no-such-host.invalid:1 cannot be listened on"):
+    with pytest.raises(ConfigError, match=r"no-such-host\.invalid:1 cannot be listened on"):
         server.listen("no-such-host.invalid", 1)

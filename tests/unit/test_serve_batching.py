@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -133,11 +133,16 @@ def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
         assert results(waiting) == [["A", "B"], ["C"], ["OF", "A", "FILE"]]
 
 
-def test_closing_answers_what_was_taken_and_takes_no_more() -> None:
+def test_closing_finishes_the_call_under_way_and_cancels_what_waits() -> None:
     model = Model()
-    made = Batcher(model, queued_texts=10, wait_seconds=30.0)
-    waiting = [made.submit(["a"]), made.submit(["b"], "other")]
-    made.close()
-    assert results(waiting) == [["A"], ["B"]]
-    with pytest.raises(RuntimeError, match="closed"):
-        made.submit(["c"])
+    made = Batcher(model, queued_texts=10, wait_seconds=0.0)
+    with busy(model, made) as first:
+        waiting = made.submit(["a"])
+        closing = threading.Thread(target=made.close)
+        closing.start()
+        with pytest.raises(CancelledError):
+            waiting.result(30)
+    closing.join()
+    assert first.result(30) == ["FIRST"]
+    assert made.submit(["b"]).cancelled()
+    assert [texts for texts, _ in model.calls] == [["first"]]

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from serving import FakeClassifier, api
 from nlp_transfer.serving import jobs as jobs_module
 from nlp_transfer.serving.jobs import FileJobs
 from nlp_transfer.serving.limits import Limits
+from nlp_transfer.serving.served import served_models
 
 Serve = Callable[..., TestClient]
 PO = (
@@ -257,35 +257,28 @@ def test_old_results_are_forgotten_and_so_is_what_a_client_deletes(serve: Serve)
 
 
 def test_a_stopping_server_waits_for_files_and_for_who_fetches_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+
+    def answer(*_: Any, **__: Any) -> str:
+        assert gate.wait(30)
+        return "done"
+
+    monkeypatch.setattr(jobs_module, "answer_file", answer)
     jobs = FileJobs(Limits())
-    try:
-        assert not jobs.hold_the_server()
-        upload = jobs_module.Upload(jobs.new_folder() / "upload", "a.csv")
-        upload.path.write_text("text\na\n")
-        gate = threading.Event()
-
-        def answer(*_: Any, **__: Any) -> str:
-            assert gate.wait(30)
-            return "done"
-
-        monkeypatch.setattr(jobs_module, "answer_file", answer)
-        job = jobs.add(upload.path.parent, upload, _one_model(), rows=1)
-        jobs.stop_taking()
-        assert jobs.hold_the_server()
-        gate.set()
-        while not job.is_over:
-            time.sleep(0.01)
-        assert (job.status, jobs.hold_the_server()) == ("done", True)
-        job.fetched = True
-        assert not jobs.hold_the_server()
-        job.fetched, job.ended = False, job.ended - jobs_module.FETCH_SECONDS
-        assert not jobs.hold_the_server()
-    finally:
-        jobs.close()
-    assert not Path(jobs.folder).exists()
-
-
-def _one_model() -> list[Any]:
-    from nlp_transfer.serving.served import served_models
-
-    return served_models({"a": FakeClassifier()}, Limits())
+    assert not jobs.hold_the_server()
+    upload = jobs_module.Upload(jobs.new_folder() / "upload", "a.csv")
+    [model] = served_models({"a": FakeClassifier()}, Limits())
+    job = jobs.add(upload.path.parent, upload, [model], rows=1)
+    jobs.stop_taking()
+    assert jobs.hold_the_server()
+    gate.set()
+    while not job.is_over:
+        time.sleep(0.01)
+    assert (job.status, jobs.hold_the_server()) == ("done", True)
+    job.fetched = True
+    assert not jobs.hold_the_server()
+    job.fetched, job.ended = False, job.ended - jobs_module.FETCH_SECONDS
+    assert not jobs.hold_the_server()
+    model.batcher.close()
+    jobs.close()
+    assert not jobs.folder.exists()
