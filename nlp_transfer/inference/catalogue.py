@@ -80,6 +80,26 @@ def fill_catalogue(
         ConfigError: the catalogue is in another language.
         DataError: its plural forms are missing or broken, or its encoding cannot hold a translation.
     """
+    filling = translate_entries(translator, catalogue, tgt_lang=tgt_lang, num_beams=num_beams, label=label)
+    level = logging.WARNING if filling.left_empty else logging.INFO
+    log.log(level, "%s: %s", catalogue.name, filling.summary())
+    return catalogue.filled(filling.translations)
+
+
+def translate_entries(
+    translator: Translator,
+    catalogue: PoFile,
+    *,
+    tgt_lang: str | None = None,
+    num_beams: int | None = None,
+    label: str | None = None,
+) -> Filling:
+    """Translate the untranslated entries of a catalogue, and say which were left empty; see `fill_catalogue`.
+
+    Raises:
+        ConfigError: the catalogue is in another language.
+        DataError: its plural forms are missing or broken.
+    """
     if tgt_lang is None:
         _require_same_language(catalogue, translator.tgt_lang)
     sources = _sources(catalogue)
@@ -93,10 +113,7 @@ def fill_catalogue(
         text: parts if isinstance(parts, TooLong) else _with_accelerator(text, next(results))
         for text, parts in zip(wanted, cut, strict=True)
     }
-    filling = _checked(catalogue, sources, translated)
-    level = logging.WARNING if filling.left_empty else logging.INFO
-    log.log(level, "%s: %s", catalogue.name, filling.summary())
-    return catalogue.filled(filling.translations)
+    return _checked(catalogue, sources, translated)
 
 
 def _sources(catalogue: PoFile) -> dict[int, list[str]]:
