@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from nlp_transfer.data.po_files import PoFile, read_po
 from nlp_transfer.data.tables import format_of, read_rows
 from nlp_transfer.errors import ConfigError, DataError
 from nlp_transfer.inference.catalogue import translate_entries
 from nlp_transfer.inference.documents import prediction_columns
 from nlp_transfer.inference.long_texts import TooLong
-from nlp_transfer.inference.po_files import PoFile, read_po
 from nlp_transfer.inference.results_out import Result, opened, replaced, row_writer
 from nlp_transfer.inference.texts_in import TextRows, text_rows
 from nlp_transfer.inference.translation_documents import CATALOGUE_SUFFIXES

@@ -261,7 +261,9 @@ def findings_of(data: Any, encode: Any = None) -> dict[str, list[Any]]:
 
 def test_counts_and_what_was_left_out(write: Write, tmp_path: Path) -> None:
     rows = [(text, twisted(text)) for text in sentences(300)]
-    data = both(write_csv(tmp_path / "some.csv", ("en", "gl"), [*rows, *[(t, t) for t in sentences(9, seed=4)]]))
+    data = both(
+        write_csv(tmp_path / "some.csv", ("en", "gl"), [*rows, *[(t, t) for t in sentences(9, seed=4)]])
+    )
     report = check_pairs(data, encode=None, max_length_tokens=20)
     counts = report.domains["target"]
     assert counts["train"] + counts["dev"] + counts["test"] == 300

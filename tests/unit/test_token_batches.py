@@ -22,9 +22,7 @@ def lengths(rows: int, *, seed: int = 0) -> tuple[Lengths, Lengths]:
 
 def sampler(rows: int = 500, *, seed: int = 0, parts: int = 1, **settings: int | None) -> TokenBatchSampler:
     source, target = lengths(rows)
-    return TokenBatchSampler(
-        source, target, parts=parts, seed=seed, **{"batch_tokens": 600, **settings}
-    )
+    return TokenBatchSampler(source, target, parts=parts, seed=seed, **{"batch_tokens": 600, **settings})
 
 
 def epoch_of(made: TokenBatchSampler, epoch: int) -> list[list[int]]:
@@ -45,9 +43,7 @@ def test_every_pair_is_seen_once_in_an_epoch_of_equally_many_batches(rows: int, 
 
 
 def test_the_order_follows_from_seed_and_epoch_alone() -> None:
-    orders = {
-        (seed, epoch): epoch_of(sampler(seed=seed), epoch) for seed in (0, 1) for epoch in (0, 1)
-    }
+    orders = {(seed, epoch): epoch_of(sampler(seed=seed), epoch) for seed in (0, 1) for epoch in (0, 1)}
     assert len({str(order) for order in orders.values()}) == 4
     made = sampler(seed=1)
     assert epoch_of(made, 1) == orders[1, 1]
