@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nlp_transfer.data.po_files import PoFile, read_po
+from nlp_transfer.data.po_files import PoFile, read_po_file
 from nlp_transfer.data.tables import format_of, read_rows
 from nlp_transfer.errors import ConfigError, DataError
 from nlp_transfer.inference.catalogue import translate_entries
@@ -185,7 +185,7 @@ def _opened(upload: Upload) -> Iterator[TextRows]:
 
 
 def _catalogue(upload: Upload) -> PoFile:
-    return read_po(upload.path.read_bytes(), name=upload.name)
+    return read_po_file(upload.path.read_bytes(), name=upload.name, to_be_filled=True)
 
 
 def _require_rows(rows: int, limits: Limits) -> None:
