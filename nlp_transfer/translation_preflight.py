@@ -76,7 +76,7 @@ def _encode(loaded: LoadedTranslator, pairs: Pairs) -> EncodedSides:
     for source, target, (src_lang, tgt_lang) in zip(
         pairs.sources, pairs.targets, pairs.directions, strict=True
     ):
-        from nlp_transfer.models.languages import find_language
+        from nlp_transfer.data.languages import find_language
 
         src_code = loaded.src_lang(src_lang)
         tgt_code = (find_language(tgt_lang, known) or known[0]) if known else tgt_lang
