@@ -28,7 +28,7 @@ def related_languages(translator: Translator, pairs: Pairs, *, chosen: str = "au
     Raises:
         ModelError: the chosen language is not the model's, or the model lacks a source language.
     """
-    from nlp_transfer.models.languages import find_language, require_language
+    from nlp_transfer.data.languages import find_language, require_language
 
     known = translator.loaded.family.languages()
     if not known:
@@ -48,7 +48,7 @@ def related_languages(translator: Translator, pairs: Pairs, *, chosen: str = "au
 
 def _candidates(wanted: str, known: Sequence[str]) -> list[str]:
     """Return the languages that are tried: all of a few, the nearest by name of many."""
-    from nlp_transfer.models.languages import near_languages
+    from nlp_transfer.data.languages import near_languages
 
     if len(known) <= MAX_TRIED:
         return list(known)

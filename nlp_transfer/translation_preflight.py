@@ -69,8 +69,8 @@ def _require_languages(
 
 def _encode(loaded: LoadedTranslator, pairs: Pairs) -> EncodedSides:
     """Cut pairs as the model would; a language that it lacks is asked for as any other."""
+    from nlp_transfer.data.languages import find_language
     from nlp_transfer.models.encoding import encode_pairs
-    from nlp_transfer.models.languages import find_language
 
     known = loaded.family.languages()
     asked_as = {

@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from nlp_transfer.data.gettext_files import read_mo, read_po
-from nlp_transfer.data.members import WILD, Member, open_members
+from nlp_transfer.data.members import WILD, Member, open_members, short_name
 from nlp_transfer.data.pair_rows import pairs_of_rows, read_table
 from nlp_transfer.data.raw_pairs import OtherLanguageError, RawPair
 from nlp_transfer.data.sources import open_source, split_hash
@@ -85,7 +85,7 @@ def read_pairs(
         except OtherLanguageError as error:
             missing.append(error)
             if len(missing) < len(uris):
-                logger.warning("passed over: %s", error)
+                logger.warning("%s has nothing in %s and is passed over", short_name(one), tgt_lang)
     if missing and len(missing) == len(uris):
         raise missing[0]
 

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from typing import Any
 
-from nlp_transfer.data.languages import full_tag
+from nlp_transfer.data.languages import identifier_code
 from nlp_transfer.data.markup import strip_accelerators, strip_markup
 from nlp_transfer.data.placeholders import placeholders, without_placeholders
 from nlp_transfer.data.raw_pairs import RawPair
@@ -155,7 +155,7 @@ def _without_wrong_language(
 ) -> list[RawPair]:
     """Drop long targets that are in the source language, if it is known; refuse a set given backwards."""
     identify, known = _identifier()
-    source, target = (full_tag(code)[0] for code in (src_lang, tgt_lang))
+    source, target = (identifier_code(code) for code in (src_lang, tgt_lang))
     if source not in known or source == target:
         return pairs
     long = [len(pair.target.split()) >= MIN_WORDS_TO_IDENTIFY for pair in pairs]

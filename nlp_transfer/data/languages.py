@@ -1,20 +1,27 @@
-"""Language codes as files and folders spell them: which spellings mean one language, and which do not.
+"""Language codes as users, files, folders, models and libraries spell them.
 
-`pt`, `pt_PT` and `pt-pt` are one language, `pt_BR` is another; `nb` and `no` are one; `zh_TW` is `zh-Hant`.
-The data behind it is CLDR's likely subtags, through `langcodes`. What models call a language is left to
-models/.
+Of files: which spellings mean one language, and which do not. `pt`, `pt_PT` and `pt-pt` are one language,
+`pt_BR` is another; `nb` and `no` are one; `zh_TW` is `zh-Hant`. Of models: which of their codes (`>>pt<<`,
+`glg_Latn`) a user's (`pt_BR`, `glg`) means. The data behind it is CLDR's likely subtags, through `langcodes`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+
+from nlp_transfer.errors import ModelError, did_you_mean
 
 # CLDR takes a bare pt for Brazil's; catalogues take it for Portugal's and name Brazil's pt_BR.
 DEFAULT_REGIONS = {"pt": "PT"}
 # Two codes for one language: Bokmål, and codes that ISO 639 withdrew and that files still carry.
 ALIASES = {"nb": "no", "no": "nb", "he": "iw", "iw": "he", "id": "in", "in": "id", "yi": "ji", "ji": "yi"}
 SCRIPT_NAMES = {"latin": "latn", "cyrillic": "cyrl", "arabic": "arab", "devanagari": "deva"}
+# What py3langid calls a language whose standard code is another.
+IDENTIFIER_CODES = {"nb": "no", "fil": "tl", "ki": "kik"}
+# langcodes puts languages of one script at 84 or less, of two scripts at 100 or more.
+NEAR_DISTANCE = 90
 LOCALE = re.compile(
     r"([a-z]{2,3})(?:[-_@]([a-z]{2}|[a-z]{4}|latin|cyrillic|valencia|[0-9]{3}))*", re.IGNORECASE
 )
@@ -79,6 +86,115 @@ def matches(wanted: str, found: str) -> bool:
     if theirs[0] not in (ours[0], ALIASES.get(ours[0])) or ours[1] != theirs[1]:
         return False
     return not (_has_region(wanted) and _has_region(found)) or ours[2] == theirs[2]
+
+
+def standard(code: str) -> str:
+    """Write a code as a standard tag, without a script that goes without saying; an unreadable one stays.
+
+    >>> standard("pt_br"), standard("glg_Latn"), standard("sr_RS@latin"), standard("pt_XX")
+    ('pt-BR', 'gl', 'sr-Latn-RS', 'pt')
+    """
+    import langcodes
+
+    try:
+        return langcodes.standardize_tag(normal_tag(code.replace("_XX", "")))
+    except ValueError:
+        return code
+
+
+def language_of(code: str) -> str:
+    """Return a code's language alone, in its shortest form.
+
+    >>> language_of("glg_Latn"), language_of("gl_ES.UTF-8")
+    ('gl', 'gl')
+    """
+    return re.split("[-_@.]", standard(code).lower())[0]
+
+
+def identifier_code(code: str) -> str:
+    """Return a code's language as py3langid has it.
+
+    >>> identifier_code("nob_Latn"), identifier_code("gl_ES")
+    ('no', 'gl')
+    """
+    language = language_of(code)
+    return IDENTIFIER_CODES.get(language, language)
+
+
+def find_language(wanted: str, known: Iterable[str]) -> str | None:
+    """Return the code of a model that means the wanted language, or None.
+
+    An exact match comes first, then the same standard tag, then the only code of the same language whose
+    script is the wanted one's.
+    """
+    codes = list(known)
+    if wanted in codes:
+        return wanted
+    tag = standard(wanted)
+    same_tag = [code for code in codes if standard(code) == tag]
+    if same_tag:
+        return same_tag[0]
+    meant = _language_and_script(wanted)
+    same_language = [code for code in codes if _language_and_script(code) == meant]
+    return same_language[0] if len(same_language) == 1 else None
+
+
+def _language_and_script(code: str) -> tuple[str, str]:
+    return language_of(code), full_tag(standard(code))[1]
+
+
+def require_language(wanted: str, known: Sequence[str], *, model: str) -> str:
+    """Return a model's code of the wanted language.
+
+    Raises:
+        ModelError: it has none; the near ones are named.
+    """
+    found = find_language(wanted, known)
+    if found is not None:
+        return found
+    near = near_languages(wanted, known)
+    hint = f"near: {', '.join(near)}" if near else did_you_mean(wanted, known)
+    raise ModelError(f"{model} does not know the language {wanted!r}; {hint}")
+
+
+def near_languages(wanted: str, known: Iterable[str], *, most: int = 3) -> list[str]:
+    """Return a model's codes of the languages nearest to the wanted one, the nearest first."""
+    import langcodes
+
+    distances = []
+    for code in known:
+        try:
+            distances.append((langcodes.tag_distance(standard(wanted), standard(code)), code))
+        except ValueError:
+            continue
+    return [code for distance, code in sorted(distances)[:most] if distance <= NEAR_DISTANCE]
+
+
+def language_name(code: str) -> str:
+    """Return a language's English name, as T5's prompts have it; the code itself where it has none.
+
+    >>> language_name("gl")
+    'Galician'
+    """
+    from babel import Locale
+
+    return str(Locale("en").languages.get(language_of(code), code))
+
+
+def written_like(wanted: str, example: str) -> str:
+    """Write a language's code as a model writes its own.
+
+    >>> written_like("ast", "glg_Latn"), written_like("ast", "gl_ES"), written_like("pt-BR", "fr")
+    ('ast_Latn', 'ast_XX', 'pt_BR')
+    """
+    import langcodes
+
+    tag = langcodes.Language.get(standard(wanted))
+    if len(example) == 8 and example[3] == "_":
+        return f"{tag.to_alpha3()}_{tag.maximize().script}"
+    if len(example) == 5 and example[2] == "_":
+        return f"{tag.language}_XX"
+    return standard(wanted).replace("-", "_")
 
 
 def looks_like_locale(text: str) -> bool:

@@ -126,8 +126,12 @@ def _choose(
     choice = choose(filter(wanted, paths), pattern, src_lang=src_lang, tgt_lang=tgt_lang)
     if not choice.paths:
         raise _nothing_chosen(uri, choice, tgt_lang)
-    spelled = f" ({', '.join(sorted(choice.spelled))})" if choice.spelled else ""
-    logger.info("%s: %d files for %s%s", uri, len(choice.paths), tgt_lang, spelled)
+    spelled = ", ".join(sorted(choice.spelled))
+    # Only what was not asked for in so many words is news.
+    news = logging.INFO if spelled and spelled != tgt_lang else logging.DEBUG
+    logger.log(
+        news, "%s: %d files of %s are read for %s", short_name(uri), len(choice.paths), spelled, tgt_lang
+    )
     for path in paths:
         if path in choice.paths:
             yield Member(
@@ -205,3 +209,11 @@ def _tar_collection(archive: tarfile.TarFile, place: str) -> _Collection:
         return read_bounded(stream, path)
 
     return _Collection(place, list(files), open_path)
+
+
+def short_name(uri: str) -> str:
+    """Name a source in a word for the log: the package of an archive, the last part of a path."""
+    place = uri.partition("#")[0].partition("!")[0]
+    if place.startswith("pypi://"):
+        return place.removeprefix("pypi://").partition("==")[0]
+    return place.rstrip("/").rpartition("/")[2] or place

@@ -8,13 +8,13 @@ its source (names, numbers) or be mistaken for another language (short texts). W
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from nlp_transfer.data.languages import identifier_code
 from nlp_transfer.data.placeholders import placeholders
 from nlp_transfer.data.splits import normalise_text
 from nlp_transfer.findings import Finding
@@ -34,8 +34,6 @@ MAX_TOKENS_PER_WORD = 3.0
 MIN_ROWS = 30
 # A text of fewer letters is identified by chance.
 MIN_LETTERS = 20
-# Norwegian stands as `no` in the identifier.
-LANGUAGE_ALIASES = {"nb": "no"}
 
 
 @dataclass(frozen=True)
@@ -87,8 +85,8 @@ def wrong_language_rate(
         candidates: languages that they could have instead: the source's, the parent's.
     """
     known = set(_identifier().labels)
-    wanted = _language(tgt_lang)
-    others = {_language(code) for code in candidates} & known - {wanted}
+    wanted = identifier_code(tgt_lang)
+    others = {identifier_code(code) for code in candidates} & known - {wanted}
     if wanted not in known:
         return Rate(None, 0, reason=f"py3langid does not know {tgt_lang}")
     if not others:
@@ -298,12 +296,6 @@ def _percent(rate: Rate, of: str = "of the translations") -> str:
 
 def _of_references(rate: Rate) -> str:
     return "not measured" if rate.on_references is None else f"{rate.on_references * 100:.1f}%"
-
-
-def _language(code: str) -> str:
-    """Return a code as the identifier knows it: the language alone, without script and region."""
-    language = re.split("[-_@]", code.lower())[0]
-    return LANGUAGE_ALIASES.get(language, language)
 
 
 def _letters(text: str) -> int:

@@ -14,12 +14,17 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from nlp_transfer.data.languages import language_of
 from nlp_transfer.data.placeholders import placeholders
 from nlp_transfer.data.po_files import PoEntry, PoFile
 from nlp_transfer.errors import ConfigError
-from nlp_transfer.inference.long_texts import CutText, TooLong, Translator, cut_texts, translate_cut_texts
+from nlp_transfer.inference.long_texts import CutText, TooLong, cut_texts, translate_cut_texts
 from nlp_transfer.inference.plural_forms import read_plural_forms
+
+if TYPE_CHECKING:
+    from nlp_transfer.inference.translator import Translator
 
 # At the start of a word; inside one too for & ("E&xit", but none of "R&D", "&amp;", "?a=b&c=d"). An
 # underscore inside a word is more often a name's ("file_name") than an accelerator's.
@@ -201,22 +206,11 @@ def _with_accelerator(source: str, result: str) -> str:
 def _require_same_language(catalogue: PoFile, tgt_lang: str) -> None:
     """Refuse a catalogue of another language; regions and scripts (`pt_BR`) are left to the user."""
     stated = catalogue.header.get("Language", "")
-    if stated and _language(stated) != _language(tgt_lang):
+    if stated and language_of(stated) != language_of(tgt_lang):
         raise ConfigError(
             f"{catalogue.name} is in the language {stated!r} by its header, the model translates into "
             f"{tgt_lang!r}; give the language that is wanted with --tgt-lang, or mend the header"
         )
-
-
-def _language(code: str) -> str:
-    """Return a code's language alone in its shortest form: `glg_Latn` and `gl_ES.UTF-8` are `gl`."""
-    import langcodes
-
-    shortened = re.split("[.@]", code)[0]
-    try:
-        return langcodes.Language.get(shortened).language or shortened
-    except ValueError:
-        return shortened.lower()
 
 
 def _listed(lines: Sequence[int]) -> str:

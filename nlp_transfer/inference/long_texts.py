@@ -15,42 +15,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
+from nlp_transfer.data.languages import language_of
 from nlp_transfer.data.placeholders import without_placeholders
+
+if TYPE_CHECKING:
+    from nlp_transfer.inference.translator import Translator
 
 # Whatever str.splitlines takes for the end of a line; a run of them stays as it is.
 LINE_BREAKS = re.compile("([\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+)")
 SHOWN_CHARACTERS = 40
-
-
-class Translator(Protocol):
-    """What is asked of a translation model."""
-
-    @property
-    def src_lang(self) -> str:
-        """Code of the language translated from."""
-
-    @property
-    def tgt_lang(self) -> str:
-        """Code of the language translated into where a call does not say."""
-
-    @property
-    def max_length_tokens(self) -> int:
-        """The longest source text that is read, special tokens included."""
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Count the tokens of each source text, special ones included."""
-
-    def translate(
-        self,
-        texts: Sequence[str],
-        *,
-        tgt_lang: str | None = None,
-        num_beams: int | None = None,
-        label: str | None = None,
-    ) -> list[str]:
-        """Translate texts of at most `max_length_tokens`, in their order."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +70,8 @@ def cut_texts(translator: Translator, texts: Sequence[str]) -> list[CutText | To
     lines = [[part for piece in LINE_BREAKS.split(text) for part in _edges(piece)] for text in texts]
     costs = _costs(translator, (part for parts in lines for part in parts))
     limit = translator.max_length_tokens
-    language = _segmenter_language(translator.src_lang)
+    # What sentencex does not know, it takes for English.
+    language = language_of(translator.src_lang)
     divided = [
         [
             piece
@@ -141,16 +117,6 @@ def _sentences(text: str, language: str) -> list[str]:
     import sentencex
 
     return [part for sentence in sentencex.segment(language, text) for part in _edges(sentence)]
-
-
-def _segmenter_language(code: str) -> str:
-    """Return a code as sentencex has it: `eng_Latn` is `en`. What it does not know, it takes for English."""
-    import langcodes
-
-    try:
-        return langcodes.Language.get(code).language or "en"
-    except ValueError:
-        return "en"
 
 
 def translate_cut_texts(

@@ -8,14 +8,17 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from nlp_transfer.data.po_files import read_po_file
 from nlp_transfer.errors import ConfigError, DataError, ModelError
 from nlp_transfer.inference.catalogue import fill_catalogue
-from nlp_transfer.inference.long_texts import CutText, TooLong, Translator, cut_texts, translate_cut_texts
+from nlp_transfer.inference.long_texts import CutText, TooLong, cut_texts, translate_cut_texts
 from nlp_transfer.inference.results_out import TABLE_FORMATS, opened, output_format, replaced, row_writer
 from nlp_transfer.inference.texts_in import read_texts
+
+if TYPE_CHECKING:
+    from nlp_transfer.inference.translator import Translator
 
 CATALOGUE_SUFFIXES = (".po", ".pot")
 

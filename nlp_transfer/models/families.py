@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from nlp_transfer.data.languages import language_name
 from nlp_transfer.errors import ModelError
-from nlp_transfer.models.languages import language_name
 from nlp_transfer.models.sequences import Sequences
 from nlp_transfer.models.vocabulary import marian_tag
 

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, MarianConfig, MarianMTModel
 
+from nlp_transfer.data.languages import find_language, require_language, written_like
 from nlp_transfer.errors import ModelError
 from nlp_transfer.models.families import Family, MarianFamily, family_of
-from nlp_transfer.models.languages import find_language, require_language, standard
 from nlp_transfer.models.loading import as_model_error, quiet_library, resolve_model, save_json
 from nlp_transfer.models.vocabulary import learn_vocabulary, start_rows
 
@@ -199,25 +199,12 @@ def add_language(loaded: LoadedTranslator, wanted: str, *, like: str) -> list[in
     known = loaded.family.languages()
     if not known or find_language(wanted, known) is not None:
         return []
-    token = loaded.family.language_token(_in_the_models_form(wanted, known))
+    token = loaded.family.language_token(written_like(wanted, known[0]))
     new_id = _add_token(loaded, token)
     related = loaded.tokenizer.convert_tokens_to_ids(loaded.family.language_token(like))
     start_rows(loaded.model, [new_id], [[related]])
     logger.info("language %s: added as %s, started from %s", wanted, token, like)
     return [new_id]
-
-
-def _in_the_models_form(wanted: str, known: Sequence[str]) -> str:
-    """Write a language's code as a model writes its own: `ast` is `ast_Latn` beside `glg_Latn`."""
-    import langcodes
-
-    example = known[0]
-    tag = langcodes.Language.get(standard(wanted))
-    if len(example) == 8 and example[3] == "_":
-        return f"{tag.to_alpha3()}_{tag.maximize().script}"
-    if len(example) == 5 and example[2] == "_":
-        return f"{tag.language}_XX"
-    return standard(wanted).replace("-", "_")
 
 
 def _add_token(loaded: LoadedTranslator, token: str) -> int:

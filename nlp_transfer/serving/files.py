@@ -208,8 +208,9 @@ def _line(_: dict[str, Any], result: Result) -> str:
 
 def _fill(upload: Upload, model: ServedModel, output: Path, progress: Progress) -> str:
     catalogue = _catalogue(upload)
+    queued: Any = _Queued(model, progress)  # has what filling asks of a Translator
     filling = translate_entries(
-        _Queued(model, progress),
+        queued,
         catalogue,
         tgt_lang=upload.how.tgt_lang,
         num_beams=upload.how.num_beams,

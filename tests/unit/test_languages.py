@@ -1,0 +1,105 @@
+"""One module knows how languages are spelled: by users, in files, by models and by libraries."""
+
+from __future__ import annotations
+
+import pytest
+
+from nlp_transfer.data.languages import (
+    find_language,
+    identifier_code,
+    language_name,
+    language_of,
+    near_languages,
+    require_language,
+    standard,
+    written_like,
+)
+from nlp_transfer.errors import ModelError
+
+NLLB = ["eng_Latn", "glg_Latn", "spa_Latn", "por_Latn", "zho_Hans", "zho_Hant", "srp_Cyrl", "ast_Latn"]
+
+
+@pytest.mark.parametrize(
+    ("code", "tag", "language"),
+    [
+        ("gl", "gl", "gl"),
+        ("glg", "gl", "gl"),
+        ("glg_Latn", "gl", "gl"),
+        ("gl_ES.UTF-8", "gl-ES", "gl"),
+        ("gl_XX", "gl", "gl"),
+        ("pt_br", "pt-BR", "pt"),
+        ("sr@latin", "sr-Latn", "sr"),
+        ("sr_RS@latin", "sr-Latn-RS", "sr"),
+        ("ca@valencia", "ca-valencia", "ca"),
+        ("zh_TW", "zh-TW", "zh"),
+        ("iw_IL", "he-IL", "he"),
+        ("not a code", "not a code", "not a code"),
+        ("", "", ""),
+    ],
+)
+def test_a_code_is_one_tag_and_one_language_however_it_is_spelled(code: str, tag: str, language: str) -> None:
+    assert (standard(code), language_of(code)) == (tag, language)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("nb", "no"),
+        ("nob_Latn", "no"),
+        ("no", "no"),
+        ("nn", "nn"),
+        ("tl", "tl"),
+        ("fil", "tl"),
+        ("glg", "gl"),
+    ],
+)
+def test_the_identifier_has_names_of_its_own(code: str, expected: str) -> None:
+    assert identifier_code(code) == expected
+
+
+def test_the_identifier_knows_its_own_languages() -> None:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    labels = LanguageIdentifier.from_model_file(MODEL_FILE).labels
+    assert [label for label in labels if identifier_code(label) != label] == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "expected"),
+    [
+        ("gl", NLLB, "glg_Latn"),
+        ("glg_Latn", NLLB, "glg_Latn"),
+        ("pt_BR", NLLB, "por_Latn"),
+        ("zh_TW", NLLB, "zho_Hant"),
+        ("zh", NLLB, "zho_Hans"),
+        ("sr@latin", NLLB, None),
+        ("sr", NLLB, "srp_Cyrl"),
+        ("oc", NLLB, None),
+        ("pt", ["pt_BR", "pt_PT"], None),
+        ("gl", ["gl_ES", "pt_XX"], "gl_ES"),
+        ("pt", ["gl_ES", "pt_XX"], "pt_XX"),
+    ],
+)
+def test_a_models_own_code_of_a_language_is_found(
+    wanted: str, known: list[str], expected: str | None
+) -> None:
+    assert find_language(wanted, known) == expected
+
+
+def test_a_language_that_a_model_lacks_is_answered_with_near_ones() -> None:
+    assert near_languages("oc", ["eng_Latn", "zho_Hans"]) == ["eng_Latn"]
+    with pytest.raises(ModelError, match=r"m does not know the language 'mwl'; near: \w+"):
+        require_language("mwl", NLLB, model="m")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "example", "expected"),
+    [("ast", "glg_Latn", "ast_Latn"), ("sr", "glg_Latn", "srp_Cyrl"), ("ast", "gl_ES", "ast_XX"),
+     ("pt-BR", "fr", "pt_BR")],
+)  # fmt: skip
+def test_a_new_code_is_written_as_the_models_are(wanted: str, example: str, expected: str) -> None:
+    assert written_like(wanted, example) == expected
+
+
+def test_a_language_has_an_english_name() -> None:
+    assert (language_name("glg_Latn"), language_name("xyz")) == ("Galician", "xyz")
