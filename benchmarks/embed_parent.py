@@ -41,7 +41,7 @@ def main() -> None:
     for name in COPIED:
         shutil.copyfile(run / "model" / name, EMBEDDED / name)
     config = json.loads((run / "model" / "config.json").read_text())
-    config |= {"dropout": DROPOUT, "dtype": "float16"}
+    config |= {"dropout": DROPOUT, "dtype": "float16", "use_cache": True}
     (EMBEDDED / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     print(f"{EMBEDDED}: {sum(file.stat().st_size for file in EMBEDDED.iterdir()) / 2**20:.1f} MB")
 

@@ -48,6 +48,17 @@ def ratios(name: str, values: dict[str, list[float]]) -> list[str]:
     return lines
 
 
+def faults(results: dict[str, Any]) -> list[str]:
+    """Tabulate how often each kind of run was disturbed, ended as if it had not been, and lost rows."""
+    lines = ["| run | fault | tried | survived | rows lost |", "|---|---|---:|---:|---:|"]
+    for kind, measured in results["kinds"].items():
+        for fault, found in measured["faults"].items():
+            lines.append(
+                f"| {kind} | {fault} | {found['tried']} | {found['survived']} | {found['rows_lost']} |"
+            )
+    return lines
+
+
 def main() -> None:
     lines = [
         "# Benchmarks",
@@ -81,6 +92,9 @@ def main() -> None:
                 lines += [
                     f"Probe's time over one epoch of the package's: {', '.join(f'{r:.2f}' for r in ratio)}."
                 ]
+    if (RESULTS / "faults.json").exists():
+        results = json.loads((RESULTS / "faults.json").read_text(encoding="utf-8"))
+        lines += ["", "## faults", "", f"{results['what']}.", "", *faults(results)]
     print("\n".join(lines))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import signal
 import sys
 import warnings
@@ -314,6 +313,44 @@ def push(
     require_passed(result.gates, override=override)
 
 
+@app.command("serve")
+def serve_models(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Model folders, run folders or Hub ids of one task; NAME=MODEL names one.",
+            metavar="MODEL [MODEL]...",
+        ),
+    ],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    max_file_mb: Annotated[int, typer.Option(min=1, help="Largest file, in MiB.")] = 32,
+    max_text_characters: Annotated[int, typer.Option(min=1, help="Longest text.")] = 20_000,
+    max_queued_texts: Annotated[
+        int, typer.Option(min=1, help="Texts that may wait for a model; more are told to come back.")
+    ] = 1024,
+) -> None:
+    """Open a local page and a JSON API for models, side by side.
+
+    Type or paste text, or drop a csv, tsv, jsonl, txt or po file.
+    The API is described at /openapi.json; /health tells whether it runs.
+    SIGTERM or Ctrl-C finishes what was taken and ends with status 0; a second one drops it: status 1.
+
+    nlp-transfer serve base=runs/products/source_model adapted=runs/products
+    """
+    from nlp_transfer.serving.server import require_extra, serve
+
+    require_extra()
+    from nlp_transfer.serving.limits import Limits
+
+    limits = Limits(
+        file_bytes=max_file_mb * 2**20, text_characters=max_text_characters, queued_texts=max_queued_texts
+    )
+    serve(models, host=host, port=port, limits=limits)
+
+
 @cards_app.command("list")
 def cards_list(as_json: AsJson = False) -> None:
     """List the data cards."""
@@ -447,11 +484,14 @@ def _exit_status() -> Iterator[None]:
         print(f"nlp-transfer: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Stopped as stopped:
-        print(
-            "\nnlp-transfer: stopped; the same command goes on from the last finished stage or checkpoint:",
-            file=sys.stderr,
-        )
-        print(f"  {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            from nlp_transfer.training.launching import this_command
+
+            print(
+                "\nnlp-transfer: stopped; the same command goes on from the last finished stage or "
+                f"checkpoint:\n  {this_command()}",
+                file=sys.stderr,
+            )
         sys.exit(128 + int(stopped.args[0]))
 
 

@@ -31,6 +31,11 @@ POSSIBLE_BASELINES: dict[str, tuple[System, ...]] = {
     "sentiment": (*BASELINES["sentiment"], "scratch"),
     "translation": BASELINES["translation"],
 }
+# How a file may be read; a task refuses the others.
+FORMATS: dict[str, tuple[str, ...]] = {
+    "sentiment": ("csv", "tsv", "jsonl", "parquet", "txt"),
+    "translation": ("csv", "tsv", "jsonl", "parquet", "po", "mo", "xliff", "tmx"),
+}
 Label = str | int | float | bool
 
 
@@ -88,7 +93,7 @@ class DomainConfig:
     sha256: str | None = None
     """Expected SHA-256 of the file, or of the archive it is taken from."""
     format: Literal["csv", "tsv", "jsonl", "parquet", "txt", "po", "mo", "xliff", "tmx"] | None = None
-    """How to read the file; null follows its name. po, mo, xliff and tmx are for translation."""
+    """How to read the file; null follows its name. po, mo, xliff and tmx are for translation, txt is not."""
     encoding: str = "utf-8"
     """Text encoding of the file."""
     columns: list[str] | None = None
@@ -449,6 +454,7 @@ def _one_domain(domain: DomainConfig, task: str) -> list[str]:
         missing = sorted({"train", "test"} - set(domain.splits))
         problems += [f".splits: unknown split {split}" for split in unknown]
         problems += [f".splits: {split} is missing" for split in missing]
+    problems += _format_problems(domain.format, task)
     blank = DomainConfig()
     foreign = SENTIMENT_KEYS if task == "translation" else TRANSLATION_KEYS
     problems += [
@@ -461,3 +467,15 @@ def _one_domain(domain: DomainConfig, task: str) -> list[str]:
             ": give src_lang and tgt_lang, the codes of the two languages (src_lang: en, tgt_lang: gl)"
         )
     return problems
+
+
+def _format_problems(format: str | None, task: str) -> list[str]:
+    """Refuse a format that holds no labelled texts, or no pairs."""
+    if format is None or format in FORMATS[task]:
+        return []
+    mend = (
+        "give two plain text files by src_path and tgt_path instead of path and format"
+        if format == "txt"
+        else f"give one of {', '.join(FORMATS[task])}, or leave it out to follow the file's name"
+    )
+    return [f".format: {format} is no format of {task} recipes; {mend}"]

@@ -150,7 +150,7 @@ class TransferRecipe(ABC):
             RunError: the run folder holds no trained model.
         """
         with self._run_folder() as folder:
-            if folder.finished("adapted", inputs=self._data_fingerprint()) is None:
+            if self._finished("adapted") is None:
                 raise RunError(
                     f"{folder.path} holds no model adapted from this data; run `nlp-transfer train` first"
                 )
@@ -268,16 +268,20 @@ class TransferRecipe(ABC):
     def _stage(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Run a stage unless it finished before from the same data; return its notes."""
         folder = self._require_folder()
-        inputs = self._data_fingerprint()
-        notes = folder.finished(name, inputs=inputs)
+        notes = self._finished(name)
         if notes is not None:
             logger.info("%s: finished before, not run again", name)
             return notes
         notes = make()
         if self._is_main():
-            folder.finish(name, inputs=inputs, notes=notes)
+            folder.finish(name, inputs=self._data_fingerprint(), notes=notes)
         self._wait()
         return notes
+
+    def _finished(self, name: str) -> dict[str, Any] | None:
+        """Return a finished stage's notes. The main process looks for all: later it may be finished."""
+        folder, inputs = self._require_folder(), self._data_fingerprint()
+        return self._on_main(lambda: folder.finished(name, inputs=inputs))
 
     @contextmanager
     def _run_folder(self) -> Iterator[RunFolder]:
@@ -285,14 +289,18 @@ class TransferRecipe(ABC):
         if self._open_folder is not None:
             yield self._open_folder
             return
-        with RunFolder(
-            self.folder, resolved_config=write_yaml(self._resolved()), main=self._is_main()
-        ) as folder:
-            self._open_folder = folder
-            try:
-                yield folder
-            finally:
-                self._open_folder = None
+        from nlp_transfer.training.launching import require_asked_processes
+
+        require_asked_processes()
+        folder = RunFolder(self.folder, resolved_config=write_yaml(self._resolved()), main=self._is_main())
+        # A folder that is refused stops all processes, not the one alone that holds it.
+        self._on_main(folder.hold)
+        self._open_folder = folder
+        try:
+            yield folder
+        finally:
+            self._open_folder = None
+            folder.release()
 
     def _require_folder(self) -> RunFolder:
         if self._open_folder is None:

@@ -88,7 +88,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 class RunFolder:
-    """A run's folder. Use as a context manager: the main process holds its lock.
+    """A run's folder. As a context manager, or between `hold` and `release`, the main process has its lock.
 
     Args:
         path: the folder; made where it does not exist.
@@ -103,10 +103,22 @@ class RunFolder:
         self._lock: Any = None
 
     def __enter__(self) -> RunFolder:
+        if self.main:
+            self.hold()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def hold(self) -> None:
+        """Make the folder and take its lock.
+
+        Raises:
+            ConfigError: it cannot be written, or holds a run with another configuration.
+            RunError: another run holds it.
+        """
         from filelock import FileLock, Timeout
 
-        if not self.main:
-            return self
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(self.path / ".lock")
@@ -126,9 +138,9 @@ class RunFolder:
         except ConfigError:
             self._lock.release()
             raise
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
+        """Give the lock back; a process that does not hold it gives nothing back."""
         if self._lock is not None:
             self._lock.release()
 

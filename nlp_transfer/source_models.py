@@ -12,7 +12,7 @@ from nlp_transfer.data.sources import cache_dir
 from nlp_transfer.errors import ModelError
 from nlp_transfer.runs import whole_folder, write_text
 from nlp_transfer.training.costs import Cost
-from nlp_transfer.training.processes import is_main, wait_for_all
+from nlp_transfer.training.processes import computed_on_main, is_main, wait_for_all
 
 logger = logging.getLogger(__name__)
 # Written last beside a kept source model: what it hashes to.
@@ -33,7 +33,8 @@ def kept_source_model(key: str, make: Callable[[Path], Cost], *, into: Path) -> 
     from nlp_transfer.models.loading import model_identity
 
     kept = cache_dir() / "source_models" / key
-    if _is_whole(kept):
+    # One process looks for all: machines that do not share the cache would part here and wait for ever.
+    if computed_on_main(lambda: _is_whole(kept)):
         logger.info("source model: the same one was trained before; taken from %s", kept)
     else:
         cost = make(kept)
@@ -45,7 +46,7 @@ def kept_source_model(key: str, make: Callable[[Path], Cost], *, into: Path) -> 
         with whole_folder(into) as part:
             shutil.copytree(kept, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WHOLE))
     wait_for_all()
-    return Cost(**json.loads((kept / "cost.json").read_text(encoding="utf-8")))
+    return computed_on_main(lambda: Cost(**json.loads((kept / "cost.json").read_text(encoding="utf-8"))))
 
 
 def source_seconds(folder: Path) -> float:

@@ -118,12 +118,13 @@ def translate_pairs(
     for row, direction in enumerate(pairs.directions):
         rows_of.setdefault(direction, []).append(row)
     for (src_lang, tgt_lang), rows in rows_of.items():
-        languages = {"src_lang": src_lang, "tgt_lang": asked_as.get(tgt_lang, tgt_lang)}
-        counts = translator.count_tokens([pairs.sources[row] for row in rows], **languages)
+        asked, texts = asked_as.get(tgt_lang, tgt_lang), [pairs.sources[row] for row in rows]
+        counts = translator.count_tokens(texts, src_lang=src_lang, tgt_lang=asked)
         readable = [
             row for row, count in zip(rows, counts, strict=True) if count <= translator.max_length_tokens
         ]
-        written = translator.translate([pairs.sources[row] for row in readable], label=label, **languages)
+        texts = [pairs.sources[row] for row in readable]
+        written = translator.translate(texts, src_lang=src_lang, tgt_lang=asked, label=label)
         for row, translation in zip(readable, written, strict=True):
             translations[row] = translation
     return translations

@@ -1,11 +1,14 @@
-"""Pairs out of gettext's PO and MO files, parsed by translate-toolkit.
+"""Pairs out of gettext's PO and MO files.
 
-What nobody vouches for is left out and counted: untranslated entries, fuzzy ones (PO), obsolete ones. A
-plural entry gives two pairs: the singular with the form that the language uses for 1, the plural with its
-form for 5, which is in no language the form of a special number; where both are one form, it goes with the
-plural alone. An entry whose forms do not fit the header's Plural-Forms is left out. Zope's catalogues, whose
-msgids are often names (`label_add`), carry the English text in a comment `#. Default: "..."`: that text is
-the source.
+What nobody vouches for is left out and counted: untranslated entries and fuzzy ones (PO); obsolete ones are
+no part of a catalogue any more. A plural entry gives two pairs: the singular with the form that the language
+uses for 1, the plural with its form for 5, which is in no language the form of a special number; where both
+are one form, it goes with the plural alone. An entry whose forms do not fit the header's Plural-Forms is left
+out. Zope's catalogues, whose msgids are often names (`label_add`), carry the English text in a comment
+`#. Default: "..."`: that text is the source.
+
+MO files are read here: polib opens files by their names alone, and these are streams out of archives; the
+standard library's `gettext` forgets the plural msgids.
 """
 
 from __future__ import annotations
@@ -16,23 +19,18 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from nlp_transfer.data.languages import full_tag, matches
+from nlp_transfer.data.po_files import PoEntry, read_po_file
 from nlp_transfer.data.raw_pairs import OtherLanguageError, RawPair
 from nlp_transfer.errors import DataError
 
 # The language of msgids, unless the header names another one.
 MSGID_LANGUAGE = "en"
 SPECIAL_FREE_NUMBER = 5
-CHARSET = re.compile(r'^[^#\n]*Content-Type:[^\n]*?charset=[ \t]*([^\s"\\;]+)', re.IGNORECASE | re.MULTILINE)
-HEADER_BYTES = 20_000
-ZOPE_DEFAULT = re.compile(r'#\.\s*Default:\s*"(.*)"\s*')
-# What translate-toolkit's parsers raise for files that are not what their names say.
-MALFORMED = (
-    ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, OverflowError,
-    struct.error,
-)  # fmt: skip
+ZOPE_DEFAULT = re.compile(r'Default:\s*"(.*)"')
+MO_MAGIC = {b"\xde\x12\x04\x95": "<", b"\x95\x04\x12\xde": ">"}
 PluralRule = Callable[[int], int]
 
 
@@ -61,20 +59,11 @@ def read_po(
         DataError: the file is not a PO file, its header is broken, or its bytes are not of its charset.
         OtherLanguageError: it translates from or into another language.
     """
-    from translate.storage.pypo import pofile
-
-    content = _as_utf8(stream.read(), name, encoding)
-    try:
-        store = pofile()
-        store.parse(content)
-        header = next((str(unit.target) for unit in store.units if unit.isheader()), "")
-        entries = [_po_entry(unit) for unit in store.units if not (unit.isheader() or unit.isblank())]
-    except MALFORMED as error:
-        raise DataError(
-            f"{name} is not a PO file that can be read ({error}); `msgfmt --check` lists what is wrong in it"
-        ) from error
+    catalogue = read_po_file(stream.read(), name=name, encoding=encoding)
+    header = catalogue.header_text
     _check_header(header, name)
     _check_languages(header, name, src_lang=src_lang, tgt_lang=tgt_lang, assured=assured)
+    entries = [_po_entry(entry) for entry in catalogue.entries if not entry.is_header]
     yield from _pairs(entries, _plural_rule(header), name, dropped)
 
 
@@ -93,24 +82,22 @@ def read_mo(
         DataError: the file is not an MO file.
         OtherLanguageError: it translates from or into another language.
     """
-    from translate.storage.mo import mofile
-
-    content = stream.read()
     try:
-        _check_mo_sizes(content)
-        store = mofile()
-        store.parse(content)
-    except MALFORMED as error:
+        messages = _mo_messages(stream.read())
+        header_bytes = next((target for source, target in messages if not source), b"")
+        declared = re.search(rb"charset=([^\s]+)", header_bytes)
+        charset = declared[1].decode("ascii", "replace") if declared else "utf-8"
+        header = header_bytes.decode(charset)
+        entries = [
+            _mo_entry(source.decode(charset), target.decode(charset), number)
+            for number, (source, target) in enumerate(messages, start=1)
+            if source.rpartition(b"\x04")[2]
+        ]
+    except (ValueError, LookupError, struct.error) as error:
         raise DataError(
             f"{name} is not an MO file that can be read ({error}); name the PO file instead"
         ) from error
-    header = next((str(unit.target) for unit in store.units if not str(unit.source)), "")
     _check_languages(header, name, src_lang=src_lang, tgt_lang=tgt_lang, assured=assured)
-    entries = [
-        _Entry(_forms(unit.source), _forms(unit.target), "".join(unit.msgctxt), f"entry {number}")
-        for number, unit in enumerate(store.units, start=1)
-        if str(unit.source)
-    ]
     yield from _pairs(entries, _plural_rule(header), name, dropped)
 
 
@@ -126,31 +113,6 @@ class _Entry:
     """Where it stands in the file, for messages."""
     flaw: str = ""
     """Why it is left out; empty: it is not."""
-
-
-def _as_utf8(content: bytes, name: str, encoding: str) -> bytes:
-    """Decode a PO file by its header's charset, strictly, and encode it anew for the parser."""
-    declared = CHARSET.search(content[:HEADER_BYTES].decode("latin-1"))
-    charset = declared[1] if declared and declared[1].upper() != "CHARSET" else encoding
-    try:
-        text = content.decode("utf-8-sig" if charset.lower().replace("-", "") == "utf8" else charset)
-    except LookupError as error:
-        raise DataError(
-            f'{name}: its header names the charset {charset}, which does not exist; write "Content-Type: '
-            'text/plain; charset=UTF-8\\n"'
-        ) from error
-    except UnicodeError as error:
-        place, newline = getattr(error, "start", 0), b"\n"
-        raise DataError(
-            f"{name}, line {content.count(newline, 0, place) + 1}: byte "
-            f"0x{content[place : place + 1].hex()} is not {charset} text; convert the file, or correct the "
-            "charset in its header's Content-Type"
-        ) from error
-    # The parser would take a charset that is not UTF-8 at its word, and it does not decode all of them.
-    declared = CHARSET.search(text[:HEADER_BYTES])
-    if declared:
-        text = text[: declared.start(1)] + "UTF-8" + text[declared.end(1) :]
-    return text.encode("utf-8", "surrogatepass")
 
 
 def _check_header(header: str, name: str) -> None:
@@ -200,17 +162,18 @@ def _plural_rule(header: str) -> tuple[int, PluralRule] | None:
         return None
 
 
-def _po_entry(unit: Any) -> _Entry:
-    source, target = _forms(unit.source), _forms(unit.target)
-    default = next(filter(None, map(ZOPE_DEFAULT.fullmatch, map(str.strip, unit.automaticcomments))), None)
-    if default is not None and len(source) == 1:
+def _po_entry(entry: PoEntry) -> _Entry:
+    source = [entry.source or "", *([] if entry.plural is None else [entry.plural])]
+    default = next(filter(None, map(ZOPE_DEFAULT.fullmatch, entry.extracted)), None)
+    if default is not None and entry.plural is None:
         source = [re.sub(r"\\(.)", lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), default[1])]
-    flaw = "obsolete" if unit.isobsolete() else "fuzzy" if unit.isfuzzy() else ""
-    return _Entry(source, target, str(unit.getcontext()), f"line {unit._line_number}", flaw)
+    flaw = "fuzzy" if "fuzzy" in entry.flags else ""
+    return _Entry(source, entry.forms, entry.context or "", f"line {entry.start + 1}", flaw)
 
 
-def _forms(text: Any) -> list[str]:
-    return [str(form) for form in getattr(text, "strings", [text])]
+def _mo_entry(source: str, target: str, number: int) -> _Entry:
+    context, _, source = source.rpartition("\x04")
+    return _Entry(source.split("\0"), target.split("\0"), context, f"entry {number}")
 
 
 def _pairs(
@@ -219,8 +182,7 @@ def _pairs(
     dropped = Counter() if dropped is None else dropped
     for entry in entries:
         if entry.flaw:
-            # Obsolete entries are no part of the catalogue any more, so they are not counted as lost.
-            dropped.update([entry.flaw] if entry.flaw != "obsolete" else [])
+            dropped[entry.flaw] += 1
         elif not any(form.strip() for form in entry.target):
             dropped["untranslated"] += 1
         elif len(entry.source) == 1:
@@ -251,10 +213,17 @@ def _plural_pairs(entry: _Entry, rule: tuple[int, PluralRule] | None) -> list[tu
     return pairs if all(target.strip() for _, target in pairs) else []
 
 
-def _check_mo_sizes(content: bytes) -> None:
-    """Refuse a file whose entries claim more text than it has: they would be unpacked over and over."""
-    order = "<" if content[:4] == b"\xde\x12\x04\x95" else ">"
-    count, *tables = struct.unpack(f"{order}3I", content[8:20])
+def _mo_messages(content: bytes) -> list[tuple[bytes, bytes]]:
+    """List the texts of an MO file with their translations.
+
+    One whose entries claim more text than it has is refused: they would be unpacked over and over.
+    """
+    order = MO_MAGIC.get(content[:4])
+    if order is None:
+        raise ValueError("it does not begin as one")
+    version, count, *tables = struct.unpack(f"{order}4I", content[4:20])
+    if version >> 16:
+        raise ValueError(f"version {version >> 16}")
     if 16 * count > len(content):
         raise ValueError(f"it claims {count} entries")
     numbers = [struct.unpack(f"{order}{2 * count}I", content[table : table + 8 * count]) for table in tables]
@@ -263,3 +232,5 @@ def _check_mo_sizes(content: bytes) -> None:
         raise ValueError("it is cut")
     if sum(lengths) > len(content):
         raise ValueError("its entries overlap")
+    texts = [content[place : place + length] for place, length in zip(places, lengths, strict=True)]
+    return list(zip(texts[:count], texts[count:], strict=True))

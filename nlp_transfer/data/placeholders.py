@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 
 # The order matters: the first alternative that fits at a place is taken. A space flag of printf ("% d") is
-# left out, because "of % de" is far commoner, and so is a percent sign behind a digit ("100%sure").
+# left out, because "of % de" is far commoner, and so is a percent sign behind a digit ("100%sure"). A width
+# begins with no zero, which is a flag: were zeros both, a long row of them would be divided in every way.
 PLACEHOLDER = re.compile(
     r"""
       %%                                                            # a percent sign, not a placeholder
-    | %\([^()\n]{1,80}\)[-+\#0]*\d*(?:\.\d+)?[a-zA-Z]?              # %(name)s      Python
+    | %\([^()\n]{1,80}\)[-+\#0]*(?:[1-9]\d*)?(?:\.\d+)?[a-zA-Z]?    # %(name)s      Python
     | %\{[\w.-]+\}                                                  # %{name}       Ruby
     | %[A-Za-z_]{2,}%(?![A-Za-z])                                               # %name%        Symfony
-    | (?<!\d)%(?:\d+\$)?[-+\#0']*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|q|z|t|j|L)?[diouxXeEfFgGcCsSpna@]
+    | (?<!\d)%(?:\d+\$)?[-+\#0']*(?:[1-9]\d*|\*)?(?:\.(?:\d+|\*))?
+      (?:hh|h|ll|l|q|z|t|j|L)?[diouxXeEfFgGcCsSpna@]
                                                                     # %s %1$s %.2f  printf
     | %L?\d{1,2}(?![\d%])                                           # %1            Qt
     | \{\{[^{}\n]{1,80}\}\}                                         # {{ name }}    Angular, Jinja

@@ -1,18 +1,18 @@
 """Pairs out of TMX and XLIFF files.
 
-A TMX is streamed through lxml, because translation memories reach gigabytes; both of its languages are named,
-so it serves in either direction. XLIFF 1 and 2 go through translate-toolkit, which knows their states; each
-file names its direction. Inline placeholders without a text (`<x id="1"/>`, `<ph x="1"/>`) become `{1}`, so
-that cleaning sees them. Entities that a file declares are never expanded, and nothing outside of it is read.
+Both are streamed through lxml, because translation memories reach gigabytes. Both languages of a TMX are
+named, so it serves in either direction; an XLIFF file names its direction. XLIFF 1.2 and 2.0 share a reader:
+a pair is a `trans-unit` of the one and a `segment` of the other. Inline placeholders without a text
+(`<x id="1"/>`, `<ph x="1"/>`) become `{1}`, so that cleaning sees them. Entities that a file declares are
+never expanded, and nothing outside of it is read.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from nlp_transfer.data.gettext_files import MALFORMED
 from nlp_transfer.data.languages import matches, normal_tag, spellings
 from nlp_transfer.data.raw_pairs import OtherLanguageError, RawPair
 from nlp_transfer.errors import DataError
@@ -33,30 +33,18 @@ def read_tmx(
         DataError: the file is not TMX, or declares entities.
         OtherLanguageError: it has no unit in both languages.
     """
-    from lxml import etree
-
     dropped = Counter() if dropped is None else dropped
     languages: Counter[str] = Counter()
     complete = 0
-    units = etree.iterparse(
-        stream, events=("end",), tag="{*}tu", resolve_entities=False, no_network=True, load_dtd=False
-    )
-    try:
-        for number, (_, element) in enumerate(units, start=1):
-            if number == 1:
-                _check_document(element.getroottree(), "tmx", name)
-            texts = {variant: _inline_text(segment) for variant, segment in _segments(element)}
-            languages.update(list(texts))
-            source, target = _text_in(texts, src_lang), _text_in(texts, tgt_lang)
-            _forget(element)
-            if source is None or target is None:
-                dropped.update(["untranslated"] if source is not None else [])
-                continue
-            complete += 1
-            yield RawPair(source, target, f"{name}, unit {number}")
-    except (etree.XMLSyntaxError, *MALFORMED) as error:
-        raise DataError(f"{name} is not TMX that can be read: {error}") from error
-    _check_document(units.root.getroottree(), "tmx", name)
+    for number, element in enumerate(_stream(stream, "tmx", ("tu",), name), start=1):
+        texts = {variant: _inline_text(segment) for variant, segment in _segments(element)}
+        languages.update(list(texts))
+        source, target = _text_in(texts, src_lang), _text_in(texts, tgt_lang)
+        if source is None or target is None:
+            dropped.update(["untranslated"] if source is not None else [])
+            continue
+        complete += 1
+        yield RawPair(source, target, f"{name}, unit {number}")
     if not complete and languages:
         raise OtherLanguageError(
             f"{name} has no unit in both {src_lang} and {tgt_lang}; its languages: "
@@ -88,38 +76,48 @@ def read_xliff(
         DataError: the file is not XLIFF, or declares entities.
         OtherLanguageError: it translates from or into another language.
     """
-    from lxml import etree
-
     dropped = Counter() if dropped is None else dropped
-    try:
-        store = _xliff_store(stream.read(), name)
-        units = [unit for unit in store.units if unit.istranslatable()]
-    except (etree.XMLSyntaxError, *MALFORMED) as error:
-        raise DataError(f"{name} is not XLIFF that can be read: {error}") from error
-    for number, unit in enumerate(units, start=1):
-        element = unit.xmlelement
+    units = filter(_is_translatable, _stream(stream, "xliff", ("trans-unit", "segment"), name))
+    for number, element in enumerate(units, start=1):
         _check_direction(element, name, src_lang=src_lang, tgt_lang=tgt_lang, assured=assured)
         source, target = (_child(element, part) for part in ("source", "target"))
         text = "" if target is None else _inline_text(target)
         state = (element if target is None else target).get("state") or element.get("state") or ""
         if not text.strip():
             dropped["untranslated"] += 1
-        # The toolkit's own isfuzzy() takes whatever is not expressly approved for fuzzy.
         elif state.startswith(NOT_VOUCHED_FOR) or element.get("approved") == "no":
             dropped["fuzzy"] += 1
         else:
             yield RawPair("" if source is None else _inline_text(source), text, f"{name}, unit {number}")
 
 
-def _xliff_store(content: bytes, name: str) -> Any:
-    from translate.misc.xml_helpers import parse_xml
-    from translate.storage import xliff, xliff2
+def _stream(stream: BinaryIO, root: str, tags: Sequence[str], name: str) -> Iterator[Any]:
+    """Yield a document's elements of some names; each is freed when the next one is asked for.
 
-    root = parse_xml(content)
-    _check_document(root.getroottree(), "xliff", name)
-    store: Any = (xliff2.Xliff2File if root.get("version", "1").startswith("2") else xliff.xlifffile)()
-    store.parse(content)
-    return store
+    Raises:
+        DataError: it is not XML, its root has another name, or it declares entities.
+    """
+    from lxml import etree
+
+    found = etree.iterparse(
+        stream,
+        events=("end",),
+        tag=[f"{{*}}{tag}" for tag in tags],
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+    )
+    checked = False
+    try:
+        for _, element in found:
+            if not checked:
+                _check_document(element.getroottree(), root, name)
+                checked = True
+            yield element
+            _forget(element)
+    except etree.XMLSyntaxError as error:
+        raise DataError(f"{name} is not {root.upper()} that can be read: {error}") from error
+    _check_document(found.root.getroottree(), root, name)
 
 
 def _check_document(tree: Any, root: str, name: str) -> None:
@@ -195,8 +193,16 @@ def _inline_text(element: Any) -> str:
     return "".join(parts)
 
 
+def _is_translatable(unit: Any) -> bool:
+    """Tell whether a unit, or the nearest element around it that says so, may be translated."""
+    stated = (element.get("translate") for element in (unit, *unit.iterancestors()))
+    return next(filter(None, stated), "yes").lower() != "no"
+
+
 def _forget(element: Any) -> None:
-    """Free a unit that was read, and what stands before it."""
+    """Free an element that was read, and what stands before it and before the elements around it."""
     element.clear()
-    while element.getprevious() is not None:
-        del element.getparent()[0]
+    while element.getparent() is not None:
+        while element.getprevious() is not None:
+            del element.getparent()[0]
+        element = element.getparent()

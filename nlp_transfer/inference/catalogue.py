@@ -16,16 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nlp_transfer.data.placeholders import placeholders
+from nlp_transfer.data.po_files import PoEntry, PoFile
 from nlp_transfer.errors import ConfigError
 from nlp_transfer.inference.long_texts import CutText, TooLong, Translator, cut_texts, translate_cut_texts
 from nlp_transfer.inference.plural_forms import read_plural_forms
-from nlp_transfer.inference.po_files import PoEntry, PoFile
 
 # At the start of a word; inside one too for & ("E&xit", but none of "R&D", "&amp;", "?a=b&c=d"). An
 # underscore inside a word is more often a name's ("file_name") than an accelerator's.
 ACCELERATOR = re.compile(r"(?<!\S)[_&](?=[^\W\d_])(?!\w+[;=])|(?<=[^\W\d_])&(?=[a-z])(?!\w+[;=])")
 # Placeholders that are filled in the order in which they stand: %s, %5.2f, {}, {:d}.
-UNNUMBERED = re.compile(r"%[-+#0']*(?:\d+|\*)?(?:\.(?:\d+|\*))?[a-zA-Z@]{1,3}|\{ ?(?:[!:][^{}]*)?\}")
+UNNUMBERED = re.compile(r"%[-+#0']*(?:[1-9]\d*|\*)?(?:\.(?:\d+|\*))?[a-zA-Z@]{1,3}|\{ ?(?:[!:][^{}]*)?\}")
 LISTED_LINES = 20
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def fill_catalogue(
 
     Args:
         translator: the model.
-        catalogue: from `read_po`.
+        catalogue: from `read_po_file`.
         tgt_lang: the language to translate into, whatever the catalogue says of its language; None is the
             model's own, which the catalogue must not contradict.
         num_beams: width of the beam search; None is the model's own.
@@ -79,6 +79,26 @@ def fill_catalogue(
     Raises:
         ConfigError: the catalogue is in another language.
         DataError: its plural forms are missing or broken, or its encoding cannot hold a translation.
+    """
+    filling = translate_entries(translator, catalogue, tgt_lang=tgt_lang, num_beams=num_beams, label=label)
+    level = logging.WARNING if filling.left_empty else logging.INFO
+    log.log(level, "%s: %s", catalogue.name, filling.summary())
+    return catalogue.filled(filling.translations)
+
+
+def translate_entries(
+    translator: Translator,
+    catalogue: PoFile,
+    *,
+    tgt_lang: str | None = None,
+    num_beams: int | None = None,
+    label: str | None = None,
+) -> Filling:
+    """Translate the untranslated entries of a catalogue, and say which were left empty; see `fill_catalogue`.
+
+    Raises:
+        ConfigError: the catalogue is in another language.
+        DataError: its plural forms are missing or broken.
     """
     if tgt_lang is None:
         _require_same_language(catalogue, translator.tgt_lang)
@@ -93,10 +113,7 @@ def fill_catalogue(
         text: parts if isinstance(parts, TooLong) else _with_accelerator(text, next(results))
         for text, parts in zip(wanted, cut, strict=True)
     }
-    filling = _checked(catalogue, sources, translated)
-    level = logging.WARNING if filling.left_empty else logging.INFO
-    log.log(level, "%s: %s", catalogue.name, filling.summary())
-    return catalogue.filled(filling.translations)
+    return _checked(catalogue, sources, translated)
 
 
 def _sources(catalogue: PoFile) -> dict[int, list[str]]:

@@ -44,7 +44,7 @@ def predict_documents(
         raise ModelError(f"{model} is a translation model; use `nlp-transfer translate`")
     bar = "predict" if source is not None and sys.stderr.isatty() else None
     with opened(output) as file:
-        write = row_writer(file, written, plain=_listed, flat=_columns)
+        write = row_writer(file, written, plain=_listed, flat=prediction_columns)
         for _, rows, contents in given.chunks():
             for row, result in zip(rows, classifier.predict(contents, label=bar), strict=True):
                 write(row, result)
@@ -54,8 +54,8 @@ def _listed(row: dict[str, Any], result: Result) -> str:
     return f"{result['label']}\t{result['score']:.4f}\t{row['text']}"
 
 
-def _columns(result: Result) -> Result:
-    """Lay a result out in columns: one a class instead of a dictionary of probabilities."""
+def prediction_columns(result: Result) -> Result:
+    """Lay a prediction out in columns: one a class instead of a dictionary of probabilities."""
     columns = {name: value for name, value in result.items() if name != "probabilities"}
     return columns | {
         f"probability_{name}": f"{score:.6f}" for name, score in result["probabilities"].items()

@@ -27,14 +27,14 @@ class TextRows:
     rows: Iterator[Row]
     column: str
 
-    def chunks(self) -> Iterator[tuple[int, list[Row], list[str]]]:
-        """Yield (number of the first row, counted from 1; rows; their texts), chunk by chunk.
+    def chunks(self, size: int = CHUNK_ROWS) -> Iterator[tuple[int, list[Row], list[str]]]:
+        """Yield (number of the first row, counted from 1; rows; their texts), chunks of `size` rows.
 
         Raises:
             DataError: a row has no text.
         """
         number = 1
-        while chunk := list(islice(self.rows, CHUNK_ROWS)):
+        while chunk := list(islice(self.rows, size)):
             texts = [_text_of(row, self.column, place) for place, row in enumerate(chunk, start=number)]
             yield number, chunk, texts
             number += len(chunk)
@@ -71,6 +71,15 @@ def read_texts(
         raise ConfigError(f"nothing to {purpose}: give texts, --input FILE, or pipe one text a line")
     else:
         rows = ({"text": text} for text in _stdin_lines() if blank_lines or text.strip())
+    return text_rows(rows, text_column=text_column, purpose=purpose)
+
+
+def text_rows(rows: Iterator[Row], *, text_column: str | None, purpose: str) -> TextRows:
+    """Find the column with the text in rows, of which the first is read; see `read_texts`.
+
+    Raises:
+        DataError: there is no row, or no such column.
+    """
     first = next(rows, None)
     if first is None:
         raise DataError(f"there is no text to {purpose}")

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from nlp_transfer.data.po_files import read_po_file
 from nlp_transfer.errors import ConfigError, DataError, ModelError
 from nlp_transfer.inference.catalogue import fill_catalogue
 from nlp_transfer.inference.long_texts import CutText, TooLong, Translator, cut_texts, translate_cut_texts
-from nlp_transfer.inference.po_files import read_po
 from nlp_transfer.inference.results_out import TABLE_FORMATS, opened, output_format, replaced, row_writer
 from nlp_transfer.inference.texts_in import read_texts
 
@@ -93,7 +93,7 @@ def _translate_catalogue(
         content = source.read_bytes()
     except OSError as error:
         raise DataError(f"{source} cannot be read: {error.strerror}") from error
-    catalogue = read_po(content, name=str(source))
+    catalogue = read_po_file(content, name=str(source), to_be_filled=True)
     filled = fill_catalogue(
         _load_translator(model, revision),
         catalogue,

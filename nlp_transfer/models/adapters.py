@@ -35,6 +35,8 @@ TARGET_MODULES: dict[str, list[str]] = {
     "t5": ["q", "k", "v", "o", "wi", "wo", "wi_0", "wi_1"],
     "mt5": ["q", "k", "v", "o", "wi", "wo", "wi_0", "wi_1"],
 }
+# Share of an adapter's inputs that are left out while training.
+DROPOUT = 0.05
 
 
 def target_modules(model: PreTrainedModel, chosen: str | Sequence[str]) -> str | list[str]:
@@ -117,7 +119,7 @@ def add_adapter(
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
-        lora_dropout=0.05,
+        lora_dropout=DROPOUT,
         target_modules=target_modules(model, targets),
         modules_to_save=modules_to_save(model, fresh),
         exclude_modules=[*sorted(head_modules(model)), *frozen_modules(model)],
@@ -159,7 +161,7 @@ def add_translation_adapter(
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
-        lora_dropout=0.05,
+        lora_dropout=DROPOUT,
         target_modules=target_modules(model, targets),
         exclude_modules=["lm_head", *frozen_modules(model)],
         trainable_token_indices=list(new_ids) or None,

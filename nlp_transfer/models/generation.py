@@ -103,6 +103,7 @@ def generate_batch(
         decoder_input_ids=torch.as_tensor(start, device=model.device),
         num_beams=num_beams,
         do_sample=False,
+        use_cache=True,
         max_new_tokens=max(limits),
         max_length=None,
         forced_bos_token_id=None,

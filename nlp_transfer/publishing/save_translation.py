@@ -36,6 +36,8 @@ def save_translator(loaded: LoadedTranslator, folder: Path, *, use: Use, pairs: 
     """
     model, tokenizer = loaded.model, loaded.tokenizer
     tokenizer.model_max_length = use.max_length_tokens
+    # The Trainer switches it off; without it a translation of n tokens takes n squared steps.
+    model.config.use_cache = True
     _set_default_language(loaded, use)
     before = _outputs(loaded, use, pairs)
     with whole_folder(folder) as part, quiet_library():

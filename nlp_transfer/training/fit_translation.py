@@ -213,6 +213,7 @@ def fit_translator(
     settings = build_arguments(
         with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations), output_dir=folder, seed=seed
     )
+    attention = loaded.model.config._attn_implementation
     if settings.use_cpu:
         # In bfloat16 on a CPU the fused attention's backward pass is the slowest part of a step.
         loaded.model.set_attn_implementation("eager")
@@ -238,7 +239,10 @@ def fit_translator(
     say_what_follows(
         trainer, label, rows=len(train_set), batch=f"batches of {size}", tokens_a_step=tokens / max(1, steps)
     )
-    result = run_trainer(trainer, label=label, seed=seed, history=history, tokens_an_epoch=tokens)
+    try:
+        result = run_trainer(trainer, label=label, seed=seed, history=history, tokens_an_epoch=tokens)
+    finally:
+        loaded.model.set_attn_implementation(attention)
     return dataclasses.replace(result, target_ratio=target_ratio(train_set))
 
 

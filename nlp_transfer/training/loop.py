@@ -19,6 +19,8 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from nlp_transfer.models.loading import quiet_library
 from nlp_transfer.training.callbacks import HistoryFile, LossGuard, ProgressBar, SelectionClock
+from nlp_transfer.training.checkpoints import newest_whole_checkpoint
+from nlp_transfer.training.processes import computed_on_main
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class FitResult:
 def run_trainer(
     trainer: Trainer, *, label: str, seed: int, history: Path | None, tokens_an_epoch: int
 ) -> FitResult:
-    """Train, from the newest checkpoint in the Trainer's folder where there is one.
+    """Train, from the newest whole checkpoint in the Trainer's folder where there is one.
 
     Args:
         trainer: with model, rows and arguments; its own progress bar and printer are taken off.
@@ -73,9 +75,12 @@ def run_trainer(
         trainer.remove_callback(noisy)
     if history is not None:
         trainer.add_callback(HistoryFile(history, label, seed=seed))
+    checkpoint = computed_on_main(lambda: newest_whole_checkpoint(Path(trainer.args.output_dir)))
+    if checkpoint is not None:
+        logger.info("%s: going on from step %s", label, checkpoint.name.rpartition("-")[2])
     began = time.perf_counter()
     with quiet_library(), contextlib.closing(bar):
-        trainer.train(resume_from_checkpoint=_newest_checkpoint(Path(trainer.args.output_dir)))
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     seconds = time.perf_counter() - began
     # Takes the mixed-precision wrapper off, in place: from here on the model computes as `transformers` loads
     # it.
@@ -140,9 +145,3 @@ def say_what_follows(trainer: Trainer, label: str, *, rows: int, batch: str, tok
 def earlier_values(trainer: Trainer, name: str) -> Sequence[float]:
     """Return a dev score of the steps before, out of the history: a resumed run has it too."""
     return [record[name] for record in trainer.state.log_history if name in record]
-
-
-def _newest_checkpoint(folder: Path) -> str | None:
-    from transformers.trainer_utils import get_last_checkpoint
-
-    return get_last_checkpoint(str(folder)) if folder.is_dir() else None

@@ -28,6 +28,11 @@ def num_processes() -> int:
     return int(_state().num_processes)
 
 
+def on_cpu() -> bool:
+    """Tell whether this process computes on a CPU."""
+    return bool(_state().device.type == "cpu")
+
+
 def wait_for_all() -> None:
     """Return when every process has come here."""
     _state().wait_for_everyone()

@@ -112,7 +112,7 @@ class TokenBatchSampler(Sampler[list[int]]):
         self.order = snake_order(source_lengths, target_lengths, seed=seed)
         self.ends = batch_ends(
             source_lengths[self.order], target_lengths[self.order],
-            batch_tokens=batch_tokens, batch_rows=batch_rows, least_rows=parts,
+            batch_tokens=batch_tokens, batch_rows=batch_rows, least_rows=max(parts, LEAST_ROWS),
         )  # fmt: skip
 
     @property
@@ -137,6 +137,9 @@ class TokenBatchSampler(Sampler[list[int]]):
         return len(self.ends) * self.parts
 
 
+# A batch has at least so many pairs, however long they are, so that up to so many processes cut the same
+# batches as one; at the default bound pairs of the default length fill no more than it allows.
+LEAST_ROWS = 4
 # A pair moves by up to so much of a batch between epochs. More mixes more and pads more: 77% of the tokens of
 # 1,000 pairs in batches of 2,048 are real with a quarter, 74% with a whole one.
 MOVED_BATCHES = 0.25

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlp_transfer.data.placeholders import placeholders
+from nlp_transfer.data.po_files import PoEntry, read_po_file
 from nlp_transfer.errors import ConfigError, DataError
 from nlp_transfer.inference.catalogue import fill_catalogue
 from nlp_transfer.inference.plural_forms import read_plural_forms
-from nlp_transfer.inference.po_files import PoEntry, read_po
 
 SPANISH = "nplurals=2; plural=(n != 1);"
 FRENCH = "nplurals=2; plural=(n > 1);"
@@ -41,8 +41,10 @@ def catalogue(*entries: str, language: str = "gl", plurals: str = SPANISH) -> st
 
 
 def filled(text: str, translator: FakeTranslator | None = None, **settings: Any) -> list[PoEntry]:
-    content = fill_catalogue(translator or FakeTranslator(), read_po(text.encode(), name="gl.po"), **settings)
-    return [entry for entry in read_po(content, name="gl.po").entries if not entry.is_header]
+    content = fill_catalogue(
+        translator or FakeTranslator(), read_po_file(text.encode(), name="gl.po"), **settings
+    )
+    return [entry for entry in read_po_file(content, name="gl.po").entries if not entry.is_header]
 
 
 def one(source: str, answer: Callable[[str], str] = "«{}»".format, flags: str = "") -> str:
@@ -60,7 +62,7 @@ def test_untranslated_entries_are_filled_and_all_others_kept_byte_for_byte() -> 
     ]
     text = catalogue(*kept[:3], 'msgctxt "menu"\nmsgid "Close"\nmsgstr ""\n', kept[3])
     translator = FakeTranslator()
-    content = fill_catalogue(translator, read_po(text.encode(), name="gl.po")).decode()
+    content = fill_catalogue(translator, read_po_file(text.encode(), name="gl.po")).decode()
     assert content == text.replace(
         'msgctxt "menu"\nmsgid "Close"\nmsgstr ""',
         '#, fuzzy\nmsgctxt "menu"\nmsgid "Close"\nmsgstr "«Close»"',
@@ -83,7 +85,7 @@ def test_equal_texts_of_different_contexts_are_translated_once() -> None:
 def test_a_catalogue_without_empty_entries_comes_back_without_a_call() -> None:
     text = catalogue('msgid "a"\nmsgstr "b"\n')
     translator = FakeTranslator()
-    assert fill_catalogue(translator, read_po(text.encode(), name="gl.po")) == text.encode()
+    assert fill_catalogue(translator, read_po_file(text.encode(), name="gl.po")) == text.encode()
     assert translator.settings == []
 
 
@@ -138,7 +140,7 @@ def test_an_entry_whose_placeholders_would_change_stays_as_it_was(
     text = catalogue(f'{flags}msgid "{source} word"\nmsgstr ""\n').encode()
     translator = FakeTranslator(lambda _: answer)
     with caplog.at_level(logging.INFO, logger="nlp_transfer"):
-        assert fill_catalogue(translator, read_po(text, name="gl.po")) == text
+        assert fill_catalogue(translator, read_po_file(text, name="gl.po")) == text
     assert caplog.messages == [
         "gl.po: 0 filled and marked fuzzy, 1 left empty because the translation changed the placeholders "
         f"(line {8 + bool(flags)}), 0 kept as they were"
@@ -341,7 +343,7 @@ def test_any_catalogue_keeps_its_entries_and_what_people_wrote(
     path.write_text(catalogue(*blocks), encoding="utf-8", newline="")
     before = list(polib.pofile(str(path), encoding="utf-8"))
     translator = FakeTranslator(lambda text: (text if keeps_source else "") + extra)
-    written = fill_catalogue(translator, read_po(path.read_bytes(), name="any.po"))
+    written = fill_catalogue(translator, read_po_file(path.read_bytes(), name="any.po"))
     path.write_bytes(written)
     after = list(polib.pofile(str(path), encoding="utf-8"))
     assert [state(entry) for entry in after] == [state(entry) for entry in before]

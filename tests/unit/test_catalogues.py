@@ -79,15 +79,17 @@ XLIFF_2 = """<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" 
 <unit id="2"><segment state="initial"><source>Bye</source></segment></unit></file></xliff>"""
 
 
-def mo_bytes(*entries: tuple[bytes, bytes]) -> bytes:
+def mo_bytes(*entries: tuple[bytes, bytes], order: str = "<", version: int = 0) -> bytes:
     count, blob, table = len(entries), b"", {0: [], 1: []}
     start = 28 + 16 * count
     for side in (0, 1):
         for entry in entries:
             table[side].append((len(entry[side]), start + len(blob)))
             blob += entry[side] + b"\0"
-    head = struct.pack("<7I", 0x950412DE, 0, count, 28, 28 + 8 * count, 0, start)
-    return head + b"".join(struct.pack("<2I", *place) for side in (0, 1) for place in table[side]) + blob
+    head = struct.pack(f"{order}7I", 0x950412DE, version << 16, count, 28, 28 + 8 * count, 0, start)
+    return (
+        head + b"".join(struct.pack(f"{order}2I", *place) for side in (0, 1) for place in table[side]) + blob
+    )
 
 
 MO_HEADER = (
@@ -187,20 +189,38 @@ def test_an_mo_file_gives_what_a_po_file_does(tmp_path: Path) -> None:
     assert next(read_pairs(path, src_lang="en", tgt_lang="gl")).context == "verb"
 
 
+def test_an_mo_file_of_either_byte_order_is_read(tmp_path: Path) -> None:
+    # A context alone, as Gramps has them, is no text.
+    entries = [MO_HEADER, (b"date\x04", b"sobre"), (b"verb\x04Open", b"Abrir")]
+    path = write(tmp_path, "app.mo", mo_bytes(*entries, order=">"))
+    assert list(read_pairs(path, src_lang="en", tgt_lang="gl")) == [
+        RawPair("Open", "Abrir", f"{path}, entry 3", "verb")
+    ]
+
+
+def test_the_charset_of_an_mo_file_is_honoured(tmp_path: Path) -> None:
+    header = (b"", b"Content-Type: text/plain; charset=koi8-r\n")
+    path = write(tmp_path, "app.mo", mo_bytes(header, (b"File", "Файл".encode("koi8-r"))))
+    assert texts(path, tgt_lang="ru") == [("File", "Файл")]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         (
             "a.po",
             PO.replace("charset=UTF-8", "charset=utf-9"),
-            r"header names the charset utf-9, which "
-            "does not exist",
+            r"header names 'utf-9', which is no encoding for catalogues; write",
         ),
-        ("a.po", PO.encode("latin-1"), r"a\.po, line 25: byte 0xfa is not UTF-8 text; convert the file"),
+        ("a.po", PO.encode("latin-1"), r"a\.po, line 25: not utf-8 text \(byte 0xfa\); convert the file"),
         ("a.po", PO.replace("Language: gl", "Language gl"), r"its header .* is broken at 'Language gl'"),
-        ("a.po", PO.replace('msgstr "Abrir"', 'msgstr "Abrir'), r"is not a PO file .* on line 20"),
-        ("a.po", "hello\n", r"is not a PO file that can be read"),
-        ("a.po", b"\0\1\2\xff", r"byte 0xff is not utf-8 text"),
+        (
+            "a.po",
+            PO.replace('msgstr "Abrir"', 'msgstr "Abrir'),
+            r"a\.po, line 20: expected a keyword and a quoted text",
+        ),
+        ("a.po", "hello\n", r"a\.po, line 1: expected a keyword and a quoted text"),
+        ("a.po", b"\0\1\2\xff", r"line 1: not utf-8 text \(byte 0xff\)"),
         (
             "a.po",
             PO.replace("Language: gl", "Language: es"),
@@ -209,6 +229,8 @@ def test_an_mo_file_gives_what_a_po_file_does(tmp_path: Path) -> None:
         ),
         ("a.pot", PO, r"a\.pot is a template, in which nothing is translated; name the PO files"),
         ("a.docx", PO, r"the format is not known by its name; set format to one of csv, jsonl"),
+        ("a.mo", mo_bytes(MO_HEADER, version=1), r"is not an MO file that can be read \(version 1\)"),
+        ("a.mo", mo_bytes((b"", b"charset=utf-9\n")), r"is not an MO file .*utf-9"),
         ("a.mo", b"text", r"is not an MO file that can be read"),
         ("a.mo", MO[:-20], r"is not an MO file that can be read|overlap"),
         (
@@ -270,6 +292,20 @@ def test_xliff_gives_what_its_states_vouch_for(
     dropped: Counter[str] = Counter()
     assert texts(write(tmp_path, "a.xlf", content), dropped=dropped) == expected
     assert dropped == ({"fuzzy": 1, "untranslated": 1} if content is XLIFF else {"untranslated": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "start", "end"),
+    [(XLIFF, '<trans-unit id="1"', "</trans-unit>"), (XLIFF_2, '<unit id="1"', "</unit>")],
+)
+def test_a_group_that_is_not_to_be_translated_gives_no_pairs(
+    tmp_path: Path, content: str, start: str, end: str
+) -> None:
+    before, _, after = content.partition(start)
+    unit, _, after = after.partition(end)
+    for said, count in (("", 1), (' translate="yes"', 1), (' translate="no"', 0)):
+        grouped = f"{before}<group id='g'{said}>{start}{unit}{end}</group>{after}"
+        assert len(texts(write(tmp_path, "a.xlf", grouped))) == count
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,43 @@ def test_placeholders_are_found_as_they_are_written(text: str, expected: list[st
     assert placeholders(text) == expected
 
 
+# A pattern that can divide such a line in many ways would take minutes for one of them.
+LONG = 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("%" + "0" * LONG, []),
+        ("%1$" + "0" * LONG, ["%1"]),
+        ("%" + "1" * LONG, []),
+        ("%." + "0" * LONG, []),
+        ("%(a)" + "0" * LONG, ["%(a)" + "0" * LONG]),
+        ("%" * LONG, []),
+        ("%0" * LONG, ["%0"]),
+        ("%(" * LONG, []),
+        ("%(" + "a" * LONG, []),
+        ("%{" * LONG, []),
+        ("%{" + "a" * LONG, []),
+        ("%" + "a" * LONG, ["%a"]),
+        ("%_" * LONG, []),
+        ("{" * LONG, []),
+        ("{" + "a" * LONG, []),
+        ("{:" + ":" * LONG, []),
+        ("{ " + "-" * LONG, []),
+        ("${" * LONG, []),
+        ("#{" * LONG, []),
+        ("$" * LONG, []),
+        ("$a" * LONG, ["$a"] * LONG),
+        ("$" + "a" * LONG, ["$" + "a" * LONG]),
+        ("%" + "0" * LONG + "d", ["%" + "0" * LONG + "d"]),
+    ],
+    ids=range(23),
+)
+def test_a_long_line_of_almost_placeholders_is_read_to_its_end(text: str, expected: list[str]) -> None:
+    assert placeholders(text) == expected
+
+
 def test_a_text_without_its_placeholders() -> None:
     assert without_placeholders("%s of {n} is $x").split() == ["of", "is"]
 

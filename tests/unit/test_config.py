@@ -218,6 +218,36 @@ def test_a_wrong_key_or_value_is_told_with_its_path(keys: dict[str, Any], messag
     assert any(problem.startswith(message) for problem in problems(**keys)), problems(**keys)
 
 
+PAIRS = {"path": "a", "src_lang": "en", "tgt_lang": "gl"}
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "jsonl", "parquet", "txt"])
+def test_a_sentiment_recipe_reads_tables_and_plain_text(format: str) -> None:
+    assert parse_config(with_keys(data__target__format=format)).data.target.format == format
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "jsonl", "parquet", "po", "mo", "xliff", "tmx"])
+def test_a_translation_recipe_reads_tables_and_what_translators_keep(format: str) -> None:
+    content = with_keys(task="translation", data__target={**PAIRS, "format": format})
+    assert parse_config(content).data.target.format == format
+
+
+@pytest.mark.parametrize("format", ["po", "mo", "xliff", "tmx"])
+@pytest.mark.parametrize("domain", ["target", "source"])
+def test_a_sentiment_recipe_refuses_formats_of_translations(format: str, domain: str) -> None:
+    assert problems(**{f"data__{domain}": {"path": "a", "format": format}}) == [
+        f"data.{domain}.format: {format} is no format of sentiment recipes; give one of csv, tsv, jsonl, "
+        "parquet, txt, or leave it out to follow the file's name"
+    ]
+
+
+def test_a_translation_recipe_refuses_one_plain_text_file_and_names_the_keys_for_two() -> None:
+    assert problems(task="translation", data__target={**PAIRS, "format": "txt"}) == [
+        "data.target.format: txt is no format of translation recipes; give two plain text files by src_path "
+        "and tgt_path instead of path and format"
+    ]
+
+
 @pytest.mark.parametrize(
     ("section", "name", "value", "message"),
     [

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nlp_transfer.data.po_files import PoFile, read_po_file
+from nlp_transfer.data.po_strings import unescaped, written
 from nlp_transfer.errors import DataError
-from nlp_transfer.inference.po_files import PoFile, read_po
-from nlp_transfer.inference.po_strings import unescaped, written
 
 HEADER = (
     'msgid ""\nmsgstr ""\n"Language: gl\\n"\n"Content-Type: text/plain; charset=UTF-8\\n"\n'
@@ -35,7 +35,7 @@ UNTIDY = (
 
 
 def read(text: str) -> PoFile:
-    return read_po(text.encode(), name="gl.po")
+    return read_po_file(text.encode(), name="gl.po", to_be_filled=True)
 
 
 def test_an_untidy_file_comes_back_byte_for_byte() -> None:
@@ -154,7 +154,7 @@ def test_several_entries_are_filled_at_their_places() -> None:
 
 def test_a_file_keeps_its_own_encoding() -> None:
     text = HEADER.replace("UTF-8", "ISO-8859-1") + 'msgid "a"\nmsgstr ""\n\nmsgid "b"\nmsgstr "é"\n'
-    found = read_po(text.encode("latin-1"), name="gl.po")
+    found = read_po_file(text.encode("latin-1"), name="gl.po", to_be_filled=True)
     assert found.entries[2].forms == ["é"]
     assert found.filled({1: ["á"]}) == text.replace(
         'msgid "a"\nmsgstr ""', '#, fuzzy\nmsgid "a"\nmsgstr "á"'
@@ -187,7 +187,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     ),
     "invalid UTF-8": (
         HEADER.encode() + b'msgid "a"\nmsgstr "\xff"\n',
-        r"gl.po, line 8: not utf-8 text \(byte 0xff\); mend the charset",
+        r"gl.po, line 8: not utf-8 text \(byte 0xff\); convert the file, or mend the charset",
     ),
     "UTF-16": (HEADER.encode("utf-16"), "line 1: not utf-8 text"),
     "a line of text": (
@@ -239,7 +239,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize(("content", "message"), BAD_FILES.values(), ids=list(BAD_FILES))
 def test_a_broken_file_ends_with_one_message_that_names_the_place(content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        read_po(content, name="gl.po")
+        read_po_file(content, name="gl.po", to_be_filled=True)
     assert "\n" not in str(caught.value)
 
 
@@ -268,7 +268,7 @@ def test_what_is_written_is_read_again(text: str) -> None:
     lines = written("msgstr", text)
     assert "".join(unescaped(line[line.index('"') + 1 : -1]) for line in lines) == text
     found = read(HEADER + 'msgid "a"\nmsgstr ""\n').filled({1: [text or "-"]})
-    assert read_po(found, name="gl.po").entries[1].forms == [text or "-"]
+    assert read_po_file(found, name="gl.po").entries[1].forms == [text or "-"]
 
 
 LINES = [HEADER, 'msgid "a"', 'msgid_plural "b"', 'msgstr ""', 'msgstr[0] "x"', 'msgctxt "c"', '"d"', "# x"]
@@ -280,7 +280,7 @@ LINES += ["#, fuzzy", '#~ msgid "o"', '#| msgid "p"', "", "junk", '"open']
 def test_any_lines_are_refused_or_come_back_byte_for_byte(lines: list[str]) -> None:
     content = "\n".join([HEADER, *lines]).encode()
     try:
-        found = read_po(content, name="gl.po")
+        found = read_po_file(content, name="gl.po", to_be_filled=True)
     except DataError:
         return
     assert found.filled({}) == content
@@ -290,7 +290,7 @@ def test_any_lines_are_refused_or_come_back_byte_for_byte(lines: list[str]) -> N
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_or_come_back(content: bytes) -> None:
     try:
-        found = read_po(HEADER.encode() + content, name="gl.po")
+        found = read_po_file(HEADER.encode() + content, name="gl.po", to_be_filled=True)
     except DataError:
         return
     assert found.filled({}) == HEADER.encode() + content

@@ -1,9 +1,11 @@
 """gettext .po files, read with the place of each entry, so that filling one leaves every other byte as it is.
 
-Neither polib nor translate-toolkit can do that: of 200 catalogues out of Django, Plone, Wagtail and others
-polib gave back none byte for byte (it wraps every entry anew) and translate-toolkit 193; both keep values
-and not places. polib also refuses `#comment` without a space. A .po file has few kinds of lines, so they
-are read here and only the lines of a filled entry are replaced. The tests read the results with polib.
+The one reader of them: pairs are taken out of its entries (gettext_files.py), and empty ones are filled.
+Neither polib nor translate-toolkit serves both: of 200 catalogues out of Django, Plone, Wagtail and others
+polib gave back none byte for byte (it wraps every entry anew) and translate-toolkit, which is GPL, 193; both
+keep values and not places. polib also refuses `#comment` without a space. A .po file has few kinds of lines,
+so they are read here and only the lines of a filled entry are replaced. The tests read the results with
+polib.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from nlp_transfer.data.po_strings import unescaped, written
 from nlp_transfer.errors import DataError
-from nlp_transfer.inference.po_strings import unescaped, written
 
-CHARSET = re.compile(rb'"Content-Type:[^"\n]*charset=\s*([\w.:-]+)', re.IGNORECASE)
+CHARSET = re.compile(rb"^[^#\n]*Content-Type:[^\n]*?charset=[ \t]*([\w.:-]+)", re.IGNORECASE | re.MULTILINE)
+# Where a header is looked for: with the longest list of translators before it.
+HEADER_BYTES = 20_000
 # A keyword with one or more quoted strings, or a continuation line.
 MESSAGE_LINE = re.compile(
     r"(?:(?P<keyword>msgctxt|msgid_plural|msgid|msgstr)\s*(?:\[\s*(?P<form>\d{1,3})\s*\]\s*)?)?"
@@ -32,12 +36,16 @@ class PoEntry:
     """An entry and the lines (counted from 0) that filling it changes.
 
     Attributes:
+        start: its first line, comments included.
+        extracted: what stands behind `#.` in its comments: notes out of the program.
         anchor: the first line of the message, or of the `#|` comments before it; a flag goes before it.
         flag_line: the line with the entry's flags, if it has one.
         first_form, last_form: the lines of all its `msgstr`.
     """
 
+    start: int
     anchor: int
+    extracted: list[str] = field(default_factory=list)
     flag_line: int | None = None
     flags: list[str] = field(default_factory=list)
     context: str | None = None
@@ -66,10 +74,14 @@ class PoFile:
     entries: tuple[PoEntry, ...]
 
     @property
+    def header_text(self) -> str:
+        """The header as it is written; empty where there is none."""
+        return next((entry.forms[0] for entry in self.entries if entry.is_header), "")
+
+    @property
     def header(self) -> dict[str, str]:
         """The header's fields."""
-        text = next(entry.forms[0] for entry in self.entries if entry.is_header)
-        fields = (line.partition(":") for line in text.split("\n"))
+        fields = (line.partition(":") for line in self.header_text.split("\n"))
         return {name.strip(): value.strip() for name, _, value in fields if name.strip()}
 
     def filled(self, translations: Mapping[int, Sequence[str]]) -> bytes:
@@ -94,23 +106,25 @@ class PoFile:
             ) from error
 
 
-def read_po(content: bytes, *, name: str) -> PoFile:
+def read_po_file(content: bytes, *, name: str, encoding: str = "utf-8", to_be_filled: bool = False) -> PoFile:
     """Read a .po or .pot file.
 
     Args:
         content: the file's bytes.
         name: stands in errors.
+        encoding: for a file whose header names none, or still CHARSET.
+        to_be_filled: it needs a header then, and an encoding that gives back each byte.
 
     Raises:
-        DataError: it has no header, its text is not in the header's encoding, or a line is no .po line.
+        DataError: its text is not in the header's encoding, a line is no .po line, or it cannot be filled.
     """
-    charset, text = _decoded(content, name)
+    charset, text = _decoded(content, name, encoding, exact=to_be_filled)
     lines = tuple(io.StringIO(text, newline=""))
     reader = _Reader(name)
     for place, line in enumerate(lines):
         reader.read(place, line.strip(BLANK))
     entries = reader.finish()
-    if not any(entry.is_header for entry in entries):
+    if to_be_filled and not any(entry.is_header for entry in entries):
         raise DataError(
             f'{name} has no header (msgid "" with Content-Type, Language and Plural-Forms); '
             "`msginit` or `msgmerge` writes one"
@@ -118,28 +132,31 @@ def read_po(content: bytes, *, name: str) -> PoFile:
     return PoFile(name, charset, lines, entries)
 
 
-def _decoded(content: bytes, name: str) -> tuple[str, str]:
-    """Return a file's encoding and text. UTF-8 is meant where the header names none, or still CHARSET.
+def _decoded(content: bytes, name: str, encoding: str, *, exact: bool) -> tuple[str, str]:
+    """Return a file's encoding and text.
 
     Raises:
-        DataError: there is no such encoding, the file is not in it, or it cannot be written back as it was.
+        DataError: there is no such encoding, the file is not in it, or, where it is to be exact, the text
+            cannot be written back as it was.
     """
-    found = CHARSET.search(content)
-    stated = found.group(1).decode("ascii", "replace") if found else "CHARSET"
+    found = CHARSET.search(content[:HEADER_BYTES])
+    stated = found[1].decode("ascii") if found else "CHARSET"
+    stated = encoding if stated.upper() == "CHARSET" else stated
     try:
-        charset = "utf-8" if stated == "CHARSET" else codecs.lookup(stated).name
+        charset = codecs.lookup(stated).name
         text = content.decode(charset)
-        if text.encode(charset) != content:
+        if exact and text.encode(charset, "replace") != content:
             raise LookupError(stated)
     except LookupError as error:
         raise DataError(
-            f"{name}: its header names {stated!r}, which is no encoding for catalogues"
+            f"{name}: its header names {stated!r}, which is no encoding for catalogues; write "
+            '"Content-Type: text/plain; charset=UTF-8\\n" and save it as UTF-8'
         ) from error
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
+    except UnicodeError as error:
+        place, newline = getattr(error, "start", 0), b"\n"
         raise DataError(
-            f"{name}, line {number}: not {charset} text (byte 0x{content[error.start]:02x}); "
-            "mend the charset in its header, or the text"
+            f"{name}, line {content.count(newline, 0, place) + 1}: not {charset} text (byte "
+            f"0x{content[place : place + 1].hex()}); convert the file, or mend the charset in its header"
         ) from error
     return charset, text
 
@@ -152,7 +169,9 @@ class _Reader:
         self.entries: list[PoEntry] = []
         self.current: PoEntry | None = None
         self.last = ""  # the keyword that a continuation line goes on with
+        self.start: int | None = None
         self.anchor: int | None = None
+        self.extracted: list[str] = []
         self.flag_line: int | None = None
         self.flags: list[str] = []
 
@@ -176,12 +195,15 @@ class _Reader:
 
     def _comment(self, number: int, line: str) -> None:
         self._end_entry(number)
+        self.start = number if self.start is None else self.start
         if line.startswith("#~"):
             # What stood before an obsolete entry belongs to it.
             self._forget_comments()
         elif line.startswith("#,"):
             self.flag_line = self.flag_line if self.flags else number
             self.flags += [flag.strip() for flag in line[2:].split(",") if flag.strip()]
+        elif line.startswith("#."):
+            self.extracted.append(line[2:].strip())
         elif line.startswith("#|") and self.anchor is None:
             self.anchor = number
 
@@ -235,7 +257,13 @@ class _Reader:
 
     def _start_entry(self, number: int) -> None:
         anchor = number if self.anchor is None else self.anchor
-        self.current = PoEntry(anchor=anchor, flag_line=self.flag_line, flags=self.flags)
+        self.current = PoEntry(
+            start=number if self.start is None else self.start,
+            anchor=anchor,
+            extracted=self.extracted,
+            flag_line=self.flag_line,
+            flags=self.flags,
+        )
         self._forget_comments()
 
     def _end_entry(self, number: int | None) -> None:
@@ -247,7 +275,9 @@ class _Reader:
         self.current = None
 
     def _forget_comments(self) -> None:
+        self.start = None
         self.anchor = None
+        self.extracted = []
         self.flag_line = None
         self.flags = []
 

@@ -1,0 +1,103 @@
+"""Finds the newest checkpoint that a run can go on from.
+
+A run that is killed while it saves, or a disk that fills up, leaves a folder that looks like a checkpoint and
+is none. Writing checkpoints is the Trainer's; it writes `trainer_state.json` last.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import zipfile
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+STATE = "trainer_state.json"
+# Where FSDP and DeepSpeed leave weights and optimizer in shards, by their own rules.
+SHARDS = ("pytorch_model_fsdp*", "optimizer_*", "global_step*")
+
+
+def newest_whole_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint in a folder that is whole; the damaged ones are told and passed over.
+
+    Args:
+        folder: the Trainer's; it need not exist.
+    """
+    steps = {path: path.name.rpartition("-")[2] for path in folder.glob("checkpoint-*") if path.is_dir()}
+    found = sorted((path for path in steps if steps[path].isdigit()), key=lambda path: int(steps[path]))
+    for path in reversed(found):
+        damage = damage_of(path) or _damage_of_best(path)
+        if damage is None:
+            return path
+        logger.warning("%s cannot be gone on from: %s; taking the one before", path, damage)
+    if found:
+        logger.warning("%s has no whole checkpoint; training starts at its first step", folder)
+    return None
+
+
+def damage_of(checkpoint: Path) -> str | None:
+    """Say what is missing or cut short in a checkpoint; None where it is whole."""
+    try:
+        json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    except OSError:
+        return f"it has no {STATE}, so saving it was not finished"
+    except ValueError:
+        return f"{STATE} is cut short"
+    sharded = any(True for pattern in SHARDS for _ in checkpoint.glob(pattern))
+    weights = sorted(checkpoint.glob("*.safetensors"))
+    if not sharded:
+        if not weights:
+            return "it has no weights"
+        for name in ("optimizer.pt", "scheduler.pt"):
+            if not (checkpoint / name).is_file():
+                return f"it has no {name}"
+    for index in checkpoint.glob("*.safetensors.index.json"):
+        for name in sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())):
+            if not (checkpoint / name).is_file():
+                return f"it has no {name}"
+    short = [path.name for path in weights if not is_whole_safetensors(path)]
+    short += [path.name for path in sorted(checkpoint.glob("*.pt*")) if not zipfile.is_zipfile(path)]
+    return f"{short[0]} is cut short" if short else _missing_random_state(checkpoint)
+
+
+def is_whole_safetensors(path: Path) -> bool:
+    """Tell whether a safetensors file is as long as its header says.
+
+    The format: eight bytes with the header's length, the header as JSON, then the tensors' bytes, whose ends
+    the header states (https://huggingface.co/docs/safetensors).
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= path.stat().st_size - 8:
+            return False
+        try:
+            header = json.loads(file.read(length))
+        except ValueError:
+            return False
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    return path.stat().st_size == 8 + length + max(ends, default=0)
+
+
+def _missing_random_state(checkpoint: Path) -> str | None:
+    """Name the state of a random generator that is missing: each of several processes saves its own.
+
+    How many processes saved is not written down; a gap, or one file where there must be several, is seen.
+    """
+    if (checkpoint / "rng_state.pth").is_file():
+        return None
+    numbers = [int(path.stem.rpartition("_")[2]) for path in checkpoint.glob("rng_state_*.pth")]
+    lacking = set(range(max([1, *numbers]) + 1)) - set(numbers)
+    if not numbers:
+        return "it has no rng_state.pth"
+    return f"it has no rng_state_{min(lacking)}.pth" if lacking else None
+
+
+def _damage_of_best(checkpoint: Path) -> str | None:
+    """Say what is wrong with the best step's checkpoint, whose weights the run would end with."""
+    best = json.loads((checkpoint / STATE).read_text(encoding="utf-8")).get("best_model_checkpoint")
+    if best is None or Path(best).name == checkpoint.name:
+        return None
+    kept = checkpoint.parent / Path(best).name
+    damage = damage_of(kept) if kept.is_dir() else "it is missing"
+    return damage and f"its best step is {kept.name}, and {damage}"

@@ -1,0 +1,129 @@
+"""Short trainings with dropout 0, which any number of processes can run; their losses are compared.
+
+`python -m trainings CASES.json` runs the cases of a file in the processes that accelerate started, and the
+main one writes beside it what they logged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tiny
+
+STEPS = 4
+# Evaluated rows: no multiple of two processes, nor of their batches.
+DEV_ROWS = 37
+SETTINGS = {
+    "bf16": False,
+    "logging_steps": 1,
+    "max_steps": STEPS,
+    "eval_strategy": "steps",
+    "eval_steps": 2,
+    "save_strategy": "no",
+    "max_grad_norm": 0.5,
+}
+FORWARD = {"good": "bom", "great": "otimo", "bad": "mau", "awful": "pessimo", "film": "filme", "the": "o"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training: `rows` of a global batch are cut by processes and `accumulation`."""
+
+    task: str
+    method: str
+    model: str
+    accumulation: int = 1
+    processes: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.task} {self.method} x{self.accumulation}"
+
+
+def pairs(count: int, *, seed: int) -> Any:
+    """Return sentences beside a word-for-word mock translation of each."""
+    from nlp_transfer.data.pairs import Pairs
+
+    sources = [text for text, _ in tiny.sentences("movies", count, seed=seed)]
+    targets = [" ".join(FORWARD.get(word, f"{word}o") for word in text.split()) for text in sources]
+    return Pairs([str(row) for row in range(count)], sources, targets, [("en", "gl")] * count)
+
+
+def build_translator(folder: Path) -> Path:
+    """Save a small Marian model with the vocabulary of `pairs`, as a recipe without a start makes it."""
+    import torch
+
+    from nlp_transfer.models.translation import Architecture, new_translator
+
+    torch.manual_seed(0)
+    shape = Architecture(300, 16, 32, 1, 1, 2, 0.0, 0.2)
+    train = pairs(200, seed=1)
+    texts = [*train.sources, *train.targets]
+    loaded = new_translator(shape, texts, languages=["gl"], max_length_tokens=32)
+    loaded.model.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def run(case: Case, folder: Path) -> list[dict[str, Any]]:
+    """Train one case and return what was logged."""
+    kept = ("step", "loss", "grad_norm", "eval_loss", "eval_accuracy", "eval_chrf")
+    history = train_case(case, folder).fit.history
+    return [{name: record[name] for name in kept if name in record} for record in history]
+
+
+def train_case(case: Case, folder: Path) -> Any:
+    """Train one case without any dropout."""
+    from nlp_transfer.models import adapters
+
+    adapters.DROPOUT = 0.0
+    train = {"sentiment": _classifier, "translation": _translator}[case.task]
+    return train(case, folder / case.name.replace(" ", "-"))
+
+
+def _classifier(case: Case, folder: Path) -> Any:
+    from nlp_transfer.training.adapt import Procedure, train_classifier
+
+    rows = 16 // (case.processes * case.accumulation)
+    arguments = {**SETTINGS, **_parts(case), "learning_rate": 1e-3, "per_device_train_batch_size": rows}
+    procedure = Procedure(case.method, tiny.LABELS, 40, 0, arguments, rank=4)
+    train, dev = tiny.rows("movies", 100), tiny.rows("products", DEV_ROWS)
+    return train_classifier(case.model, procedure, train, dev, label=case.name, folder=folder)
+
+
+def _translator(case: Case, folder: Path) -> Any:
+    from nlp_transfer.training.adapt_translation import TranslationProcedure, train_translator
+
+    arguments = {**SETTINGS, **_parts(case), "learning_rate": 1e-2}
+    procedure = TranslationProcedure(case.method, 32, 0, arguments, batch_tokens=400, rank=4)
+    train, dev = pairs(96, seed=2), pairs(DEV_ROWS, seed=3)
+    return train_translator(case.model, procedure, train, dev, label=case.name, folder=folder)
+
+
+def _parts(case: Case) -> dict[str, Any]:
+    return {"gradient_accumulation_steps": case.accumulation, "per_device_eval_batch_size": 8}
+
+
+def write_cases(path: Path, cases: Sequence[Case]) -> None:
+    path.write_text(json.dumps([dataclasses.asdict(case) for case in cases]))
+
+
+def main() -> None:
+    from nlp_transfer.training.processes import is_main, num_processes
+
+    path = Path(sys.argv[1])
+    cases = [Case(**content) for content in json.loads(path.read_text())]
+    logged = {case.name: run(case, path.parent / "checkpoints") for case in cases}
+    if is_main():
+        found = {"num_processes": num_processes(), "logged": logged}
+        path.with_suffix(".logged.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

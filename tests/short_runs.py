@@ -1,0 +1,95 @@
+"""Whole runs of every method that take seconds and have checkpoints, for tests of what may happen to them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from tiny import easy_recipe, sentences, write_csv
+
+from nlp_transfer.config import parse_config, write_yaml
+from nlp_transfer.recipes_by_task import recipe_class
+
+
+def short_recipe(kind: str, folder: Path, model: Path) -> dict[str, Any]:
+    """Return a recipe and write its files; `kind` is task and method, such as `sentiment lora`."""
+    task, method = kind.split()
+    content = sentiment(folder, model) if task == "sentiment" else translation(folder)
+    content["adaptation"]["method"] = method
+    return content
+
+
+def sentiment(folder: Path, model: Path) -> dict[str, Any]:
+    for domain in ("movies", "products"):
+        write_csv(folder / f"{domain}.csv", ("text", "label"), sentences(domain, 300, seed=0))
+    files = {domain: folder / f"{domain}.csv" for domain in ("movies", "products")}
+    return easy_recipe(
+        folder / "run", model, files, source_stage=None, data__source=None,
+        data__target={"path": str(files["products"])}, adaptation__training={"num_train_epochs": 3},
+        evaluation__baselines=["majority"],
+    )  # fmt: skip
+
+
+def translation(folder: Path) -> dict[str, Any]:
+    texts = [text for text, _ in sentences("movies", 160, seed=0)]
+    pairs = [(text, " ".join(f"{word}o" for word in text.split())) for text in texts]
+    parts = {"train": pairs[:120], "dev": pairs[120:150], "test": pairs[150:]}
+    files = {name: write_csv(folder / f"{name}.csv", ("en", "gl"), rows) for name, rows in parts.items()}
+    shape = {
+        "vocabulary_size": 300, "hidden_size": 16, "feed_forward_size": 32, "encoder_layers": 1,
+        "decoder_layers": 1, "attention_heads": 2, "dropout": 0.1,
+    }  # fmt: skip
+    return {
+        "task": "translation",
+        "output_dir": str(folder / "run"),
+        "model": {"architecture": shape, "max_length_tokens": 40},
+        "data": {
+            "target": {
+                "splits": {name: str(file) for name, file in files.items()},
+                "src_lang": "en", "tgt_lang": "gl", "src_column": "en", "tgt_column": "gl",
+            }
+        },
+        "source_stage": None,
+        "evaluation": {"baselines": ["copy"], "bootstrap": 100},
+        "adaptation": {"batch_tokens": 600},
+        "training": {"num_train_epochs": 3, "learning_rate": 1e-2, "bf16": False, "logging_steps": 1},
+    }  # fmt: skip
+
+
+class Run:
+    """A recipe's YAML and its run folder."""
+
+    def __init__(self, content: dict[str, Any], folder: Path) -> None:
+        self.content = {**content, "output_dir": str(folder / "run")}
+        self.folder = folder / "run"
+        folder.mkdir()
+        (folder / "recipe.yaml").write_text(write_yaml(self.content))
+
+    @property
+    def recipe(self) -> str:
+        return str(self.folder.parent / "recipe.yaml")
+
+    def train(self) -> None:
+        recipe_class(self.content["task"])(parse_config(self.content)).train()
+
+    def steps(self) -> list[tuple[Any, ...]]:
+        lines = map(json.loads, (self.folder / "history.jsonl").read_text().splitlines())
+        names = ("stage", "step", "loss", "grad_norm", "eval_accuracy", "eval_chrf", "eval_selection")
+        return [tuple(line.get(name) for name in names) for line in lines]
+
+    def checkpoints(self) -> list[Path]:
+        return sorted(self.folder.glob("checkpoints/*/checkpoint-*"), key=lambda path: int(path.name[11:]))
+
+    def weights(self) -> dict[str, Any]:
+        files = sorted((self.folder / "model").glob("*.safetensors"))
+        return {f"{path.name} {name}": value for path in files for name, value in load_file(path).items()}
+
+
+def largest_difference(found: Run, expected: Run) -> float:
+    """Return by how much the weights of two runs' models differ at most; infinite where some are missing."""
+    weights, whole = found.weights(), expected.weights()
+    if not whole or weights.keys() != whole.keys():
+        return float("inf")
+    return max(float((weights[name] - whole[name]).abs().max()) for name in whole)
