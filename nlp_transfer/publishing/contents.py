@@ -18,6 +18,7 @@ from typing import Any, Literal
 from nlp_transfer.errors import PublishError
 from nlp_transfer.models.adapter_loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, LABELS, is_adapter
 from nlp_transfer.models.probe import DESCRIPTION, WEIGHTS
+from nlp_transfer.models.translation import DESCRIPTION as TRANSLATION_DESCRIPTION
 from nlp_transfer.models.translation import is_translation_model
 from nlp_transfer.reporting.report import PARTS, TransferReport
 from nlp_transfer.runs import write_json
@@ -30,7 +31,7 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 MODEL_FILES = (
     "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
-    "model-?????-of-?????.safetensors", DESCRIPTION, WEIGHTS,
+    "model-?????-of-?????.safetensors", DESCRIPTION, WEIGHTS, TRANSLATION_DESCRIPTION,
 )  # fmt: skip
 ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, LABELS, BASE)
 FINDING_KEYS = ("check", "severity", "value", "threshold", "evidence", "advice")

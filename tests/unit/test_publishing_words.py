@@ -16,7 +16,7 @@ from test_reporting import NASTY, content
 from nlp_transfer.config import write_yaml
 from nlp_transfer.errors import PublishError, RunError
 from nlp_transfer.publishing import card_words, client, gates
-from nlp_transfer.publishing.contents import FinishedRun, public_report
+from nlp_transfer.publishing.contents import FinishedRun, public_report, stage
 from nlp_transfer.publishing.licences import judge_licence
 from nlp_transfer.publishing.model_card import CardFacts, gather_facts, render_card, write_card
 from nlp_transfer.publishing.origin import BaseModel, find_base, read_card_head
@@ -141,6 +141,17 @@ def test_a_translation_card_names_its_languages_and_no_pipeline() -> None:
     assert "AutoModelForSeq2SeqLM" in card
     assert "pipeline(" not in card
     assert "target pairs" in card
+
+
+def test_how_a_translation_model_is_used_travels_with_it_and_its_notes_do_not(tmp_path: Path) -> None:
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "staged").mkdir()
+    for name in ("config.json", "translation.json", "model.safetensors", "cost.json"):
+        (tmp_path / "run" / "model" / name).write_text("{}")
+    run = FinishedRun(tmp_path / "run", TransferReport(translation_content()))
+    stage(run, "full", tmp_path / "staged")
+    staged = {path.name for path in (tmp_path / "staged").iterdir()}
+    assert staged == {"config.json", "translation.json", "model.safetensors", "report.json"}
 
 
 def test_text_from_data_stays_text() -> None:
