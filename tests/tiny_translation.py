@@ -94,6 +94,11 @@ def build_tiny_translator(folder: Path, family: str, *, seed: int = 0, **setting
     config = AutoConfig.for_model(kinds.get(family, family), **{**sizes, **settings})
     torch.manual_seed(seed)
     model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            # So that what is written depends on what is read: a random tied model repeats one token.
+            if weight.dim() == 2 and "embed" not in name and "shared" not in name:
+                weight.mul_(8)
     model.generation_config.update(max_length=40, num_beams=1)
     if family.startswith("marian"):
         model.generation_config.bad_words_ids = [[pad]]
@@ -113,7 +118,7 @@ def tiny_tokenizer(family: str, folder: Path) -> Any:
 
     texts = english(300, seed=7)
     texts += [translated(text, lang) for text in texts for lang in ("es", "pt")]
-    texts += ["translate English to Spanish Portuguese Galician: ¡Guarda! </s> >>pt<< __pt__"]
+    texts += ["translate English to Spanish: translate English to Portuguese: ¡Guarda! </s> >>pt<< __pt__"] * 50
     folder.mkdir(parents=True, exist_ok=True)
     if family in ("marian", "marian_single"):
         return _marian(texts, ("es", "pt") if family == "marian" else (), folder)

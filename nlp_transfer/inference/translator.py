@@ -95,7 +95,10 @@ class Translator:
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise TypeError('translate takes a list of texts: translate(["Save the file"])')
         source, target = src_lang or self.src_lang, tgt_lang or self.tgt_lang
+        self._require_language(target)
         rows = [row for row, text in enumerate(texts) if text.strip()]
+        if not rows:
+            return list(texts)
         sources = self._encoded([texts[row] for row in rows], source, target)
         self._require_length([len(ids) for ids in sources], rows)
         prefix = self.loaded.family.decoder_prefix(self.loaded.tgt_lang(target))
@@ -113,6 +116,15 @@ class Translator:
         for row, translation in zip(rows, decoded, strict=True):
             translations[row] = translation
         return translations
+
+    def _require_language(self, wanted: str) -> None:
+        """Refuse another language than a model's only one, which it would write instead."""
+        family = self.loaded.family
+        languages = {target for _, target in self.directions}
+        if isinstance(family, MarianFamily) and not family.languages() and wanted not in languages:
+            raise ModelError(
+                f"the model translates into {' and '.join(sorted(languages))} alone, not into {wanted!r}"
+            )
 
     def _encoded(self, texts: Sequence[str], src_lang: str, tgt_lang: str) -> Any:
         whole = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]

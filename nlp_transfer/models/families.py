@@ -65,6 +65,8 @@ class _Base:
         `split_special_tokens` does that in some tokenizers only: in the others (mBART, T5) the special tokens
         are pieces of the vocabulary as well.
         """
+        if not texts:
+            return []
         encoded = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
         return [self._spelt_out(ids) for ids in encoded["input_ids"]]
 

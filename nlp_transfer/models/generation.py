@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from tqdm.auto import tqdm
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from nlp_transfer.models.sequences import padded
 
@@ -95,26 +96,50 @@ def generate_batch(
     input_ids = torch.from_numpy(padded(sources, value=pad)).to(model.device)
     lengths = [len(source) for source in sources]
     mask = torch.arange(input_ids.shape[1])[None, :] < torch.as_tensor(lengths)[:, None]
-    start = [[model.config.decoder_start_token_id, *prefix] for prefix in prefixes]
+    start = torch.full((len(prefixes), 1), model.config.decoder_start_token_id, device=model.device)
+    forced = torch.as_tensor(list(prefixes), dtype=torch.long, device=model.device)
+    begins = 1 + forced.shape[1]
     limits = [token_limit(length, ratio=ratio, most=most_tokens) for length in lengths]
     outputs = model.generate(
         input_ids=input_ids,
         attention_mask=mask.long().to(model.device),
-        decoder_input_ids=torch.as_tensor(start, device=model.device),
+        decoder_input_ids=start,
+        logits_processor=LogitsProcessorList([ForcedPrefixes(forced, num_beams=num_beams)]),
         num_beams=num_beams,
         do_sample=False,
         use_cache=True,
-        max_new_tokens=max(limits),
+        max_new_tokens=max(limits) + begins - 1,
         max_length=None,
         forced_bos_token_id=None,
         forced_eos_token_id=None,
         early_stopping=num_beams > 1,
     )
-    begins = len(start[0])
     ends = {end, pad} if isinstance(end, int) else {*end, pad}
     return [
         _until(output[begins:].tolist(), ends)[:limit] for output, limit in zip(outputs, limits, strict=True)
     ]
+
+
+class ForcedPrefixes(LogitsProcessor):  # type: ignore[misc]
+    """Has each row begin with its own prefix, as `forced_bos_token_id` does with one for all rows.
+
+    Given to the decoder as its input instead, a prefix would not count in the length that beams are compared
+    by: plain `generate` would choose others.
+
+    Args:
+        prefixes: ids of shape (rows, prefix).
+        num_beams: rows of the scores for each row of the batch.
+    """
+
+    def __init__(self, prefixes: torch.Tensor, *, num_beams: int) -> None:
+        self.prefixes = prefixes.repeat_interleave(num_beams, dim=0)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        place = input_ids.shape[1] - 1
+        if place >= self.prefixes.shape[1]:
+            return scores
+        forced = torch.full_like(scores, -torch.inf)
+        return forced.scatter(1, self.prefixes[:, place : place + 1], 0.0)
 
 
 def _until(ids: list[int], ends: set[int]) -> list[int]:
