@@ -125,6 +125,7 @@ def train_classifier(
         seed=procedure.seed,
         max_length_tokens=procedure.max_length_tokens,
     )
+    model = result.model
     if isinstance(model, PeftModel):
         if adapter_folder is not None and is_main():
             save_adapter(model, adapter_folder, base=start, label_names=procedure.label_names)

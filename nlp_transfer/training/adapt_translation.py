@@ -150,10 +150,12 @@ def train_translator(
         seed=procedure.seed,
         max_length_tokens=procedure.max_length_tokens,
     )
+    model = result.model
     if isinstance(model, PeftModel):
         if adapter_folder is not None and is_main() and isinstance(start, str):
             save_adapter(model, adapter_folder, base=start, label_names=None)
-        loaded = replace(loaded, model=merge(model))
+        model = merge(model)
+    loaded = replace(loaded, model=model)
     for parameter in loaded.model.parameters():
         parameter.requires_grad_(True)
     return TrainedTranslator(loaded, result, trainable, total, result.target_ratio)

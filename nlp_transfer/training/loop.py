@@ -21,6 +21,7 @@ from nlp_transfer.models.loading import quiet_library
 from nlp_transfer.training.callbacks import HistoryFile, LossGuard, ProgressBar, SelectionClock
 from nlp_transfer.training.checkpoints import newest_whole_checkpoint
 from nlp_transfer.training.processes import computed_on_main
+from nlp_transfer.training.shards import copy_for_shards, whole_model
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ SELECTING = (
 class FitResult:
     """What a training run took and where its best step lies."""
 
+    model: Any
+    """The trained model: the one that went in, or where that was trained in shards a whole copy of it."""
     steps: int
     best_step: int
     seconds: float
@@ -78,15 +81,14 @@ def run_trainer(
     checkpoint = computed_on_main(lambda: newest_whole_checkpoint(Path(trainer.args.output_dir)))
     if checkpoint is not None:
         logger.info("%s: going on from step %s", label, checkpoint.name.rpartition("-")[2])
+    copy_to_fill = copy_for_shards(trainer)
     began = time.perf_counter()
     with quiet_library(), contextlib.closing(bar):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     seconds = time.perf_counter() - began
-    # Takes the mixed-precision wrapper off, in place: from here on the model computes as `transformers` loads
-    # it.
-    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     best = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
     return FitResult(
+        model=whole_model(trainer, copy_to_fill),
         steps=trainer.state.global_step,
         best_step=best or trainer.state.global_step,
         seconds=seconds - clock.seconds,

@@ -83,7 +83,8 @@ class TokenBatchSampler(Sampler[list[int]]):
     Pairs are put in the order of both sides' lengths, once; where a batch ends in that order is fixed, so
     that every epoch has equally many batches. In each epoch near pairs change places, and the batches come in
     another order: both follow from (seed, epoch) alone. A global batch is cut into `parts`, one for each
-    process and accumulation step, which come one after the other.
+    process and accumulation step, which come one after the other. Any number of parts sees the same global
+    batches, but for the last one where it has fewer pairs than parts: they join the batch before.
 
     Args:
         source_lengths: tokens of each source, shape (pairs,).

@@ -48,8 +48,7 @@ def test_a_run_in_two_processes_writes_everything_once(ended: Any, recipe: Path)
     steps = [(line["stage"], line["step"]) for line in lines if "loss" in line]
     assert {stage for stage, _ in steps} == {"source model", "adapted", "target_only"}
     assert len(steps) == len(set(steps))
-    assert ended.stdout.count("adapted") == 1
-    assert ended.stderr.count("evaluating") <= 1
+    assert ended.stdout.count("Sentiment transfer: 32 target labels") == 1
 
 
 def test_a_folder_in_use_stops_both_processes(ended: Any, recipe: Path, launch: Any) -> None:
