@@ -2,8 +2,8 @@
 
 python benchmarks/embed_parent.py RUN            # writes nlp_transfer/embedded/romance/
 
-Weights are kept as float16; the dropout that was switched off for the one pass over the text is set for what
-is trained from the model.
+Weights are kept as float16. The model was trained without dropout and is adapted without it: dropout of 0.1
+cost 2 to 3 chrF++, of 0.3 half of the score (results/translation_defaults.json).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 EMBEDDED = Path(__file__).parent.parent / "nlp_transfer" / "embedded" / "romance"
-DROPOUT = 0.1
 COPIED = (
     "generation_config.json",
     "source.spm",
@@ -41,7 +40,7 @@ def main() -> None:
     for name in COPIED:
         shutil.copyfile(run / "model" / name, EMBEDDED / name)
     config = json.loads((run / "model" / "config.json").read_text())
-    config |= {"dropout": DROPOUT, "dtype": "float16", "use_cache": True}
+    config |= {"dtype": "float16", "use_cache": True}
     (EMBEDDED / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     print(f"{EMBEDDED}: {sum(file.stat().st_size for file in EMBEDDED.iterdir()) / 2**20:.1f} MB")
 

@@ -95,15 +95,19 @@ class TranslationMaker:
         )
 
     def scratch(self, cost: Cost) -> TrainedTranslator:
-        """Train the same architecture from random weights on the target alone, by the same procedure."""
+        """Train the same architecture from random weights on the target alone, for as long as `adapted`."""
+        from nlp_transfer.training.adapt_translation import replay_for
+
         start, revision = self.start()
+        procedure = self._adaptation_procedure()
+        beside = replay_for(procedure) if self.data.source is not None else 0.0
         return self._train(
             "scratch",
             start,
             self.data.target,
             cost,
             procedure=dataclasses.replace(
-                self._adaptation_procedure(), related=self.related(), freeze_layers=0
+                procedure, related=self.related(), freeze_layers=0, passes_factor=1 + beside
             ),
             revision=revision,
             pretrained=False,

@@ -118,7 +118,9 @@ def tiny_tokenizer(family: str, folder: Path) -> Any:
 
     texts = english(300, seed=7)
     texts += [translated(text, lang) for text in texts for lang in ("es", "pt")]
-    texts += ["translate English to Spanish: translate English to Portuguese: ¡Guarda! </s> >>pt<< __pt__"] * 50
+    texts += [
+        "translate English to Spanish: translate English to Portuguese: ¡Guarda! </s> >>pt<< __pt__"
+    ] * 50
     folder.mkdir(parents=True, exist_ok=True)
     if family in ("marian", "marian_single"):
         return _marian(texts, ("es", "pt") if family == "marian" else (), folder)

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 DESCRIPTION = "translation.json"
 # How the names of the library's classes of translation models end.
 ARCHITECTURES = ("MTModel", "ConditionalGeneration")
+# A parent that saw its text once may have been trained without dropout; few pairs from nothing need it.
+FROM_NOTHING_DROPOUT = 0.1
 # Positions of a model that is made anew: sinusoids, which cost nothing.
 NEW_MODEL_POSITIONS = 512
 
@@ -136,6 +138,7 @@ def _at_random(config: Any) -> Any:
     if config.model_type == "marian":
         # 0.02, which opus-mt's files state and Marian never used, starves a small model (TRAPS.md).
         config.init_std = max(config.init_std, config.d_model**-0.5)
+        config.dropout = max(config.dropout, FROM_NOTHING_DROPOUT)
     return AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
 
 

@@ -18,7 +18,6 @@ import torch
 from peft import PeftModel
 
 from nlp_transfer.data.pairs import NO_PAIRS, Pairs
-from nlp_transfer.errors import ModelError
 from nlp_transfer.models.adapters import add_translation_adapter, merge, save_adapter
 from nlp_transfer.models.loading import freeze_encoder_layers
 from nlp_transfer.models.translation import (
@@ -39,13 +38,14 @@ DEFAULTS: dict[str, Any] = {
     "weight_decay": 0.0,
     "warmup_steps": 0.1,
 }
-# Small models take larger steps. At a width of 256; it falls with the width's power below: 3.3e-4 at 512
-# (opus-mt), 1.1e-4 at 1,024 (M2M100, NLLB, mBART).
-LEARNING_RATE_AT_256, LEARNING_RATE_POWER = 1e-3, 1.6
+# Small models take larger steps, and random weights larger ones than trained weights, which they would undo.
+# At a width of 256; both fall with the width's power below: a trained start gets 1e-4 at 512 (opus-mt) and
+# 3e-5 at 1,024 (M2M100, NLLB, mBART).
+LEARNING_RATE_AT_256, RANDOM_LEARNING_RATE_AT_256, LEARNING_RATE_POWER = 3e-4, 1e-3, 1.6
 LORA_LEARNING_RATE_FACTOR = 3.0
 BATCH_TOKENS = 2048
 # Times that pairs are seen: more often the fewer there are.
-PASSES_AT_1000, MIN_PASSES, MAX_PASSES = 30, 2, 40
+PASSES_AT_1000, MIN_PASSES, MAX_PASSES = 12, 2, 24
 # Dev translations in a run, and the dev pairs that they are scored on: translating is slow.
 EVALUATIONS, MAX_SELECTION_PAIRS = 5, 200
 # Source pairs beside each target pair by default.
@@ -69,6 +69,8 @@ class TranslationProcedure:
     target_modules: str | list[str] = "auto"
     replay: float | None = 0.0
     """Source pairs beside each target pair; None takes the default."""
+    passes_factor: float = 1.0
+    """Times the usual number of passes, for a run that is to take as long as another one."""
     related: Mapping[str, str] | None = None
     """For a language that the start does not have, the start's own code of the one that it starts from."""
 
@@ -134,7 +136,10 @@ def train_translator(
             new_ids=new_ids, seed=procedure.seed,
         )  # fmt: skip
     trainable, total = parameter_counts(model)
-    arguments = training_arguments(loaded, replace(procedure, method=method), pairs=len(train))
+    arguments = training_arguments(
+        loaded, replace(procedure, method=method), pairs=len(train),
+        trained_start=pretrained and isinstance(start, str),
+    )  # fmt: skip
     rows, arguments = with_replay(train, replayed, arguments, procedure)
     result = fit_translator(
         loaded,
@@ -179,14 +184,23 @@ def _start(
 
 
 def training_arguments(
-    loaded: LoadedTranslator, procedure: TranslationProcedure, *, pairs: int
+    loaded: LoadedTranslator, procedure: TranslationProcedure, *, pairs: int, trained_start: bool
 ) -> dict[str, Any]:
-    """Complete a recipe's TrainingArguments with the defaults that follow from the model and the data."""
+    """Complete a recipe's TrainingArguments with the defaults that follow from the model and the data.
+
+    Args:
+        loaded: the model, for its width.
+        procedure: with the recipe's own arguments, which win.
+        pairs: how many are learnt from.
+        trained_start: whether the weights were trained before.
+    """
     width = getattr(loaded.model.config, "d_model", 512)
-    rate = LEARNING_RATE_AT_256 * (256 / width) ** LEARNING_RATE_POWER
+    at_256 = LEARNING_RATE_AT_256 if trained_start else RANDOM_LEARNING_RATE_AT_256
+    rate = at_256 * (256 / width) ** LEARNING_RATE_POWER
     if procedure.method == "lora":
         rate *= LORA_LEARNING_RATE_FACTOR
-    derived = {**DEFAULTS, "learning_rate": rate, "num_train_epochs": passes_for(pairs)}
+    passes = round(passes_for(pairs) * procedure.passes_factor)
+    derived = {**DEFAULTS, "learning_rate": rate, "num_train_epochs": passes}
     if "max_steps" in procedure.arguments:
         derived.pop("num_train_epochs")
     return {**derived, **procedure.arguments}
@@ -213,8 +227,7 @@ def with_replay(
     Returns:
         (pairs of an epoch, arguments with the number of epochs).
     """
-    replay = REPLAY if procedure.replay is None else procedure.replay
-    wanted = round(len(train) * replay)
+    wanted = round(len(train) * replay_for(procedure))
     if replayed is None or not len(replayed) or not wanted or "max_steps" in arguments:
         return train, dict(arguments)
     passes = max(1, math.ceil(arguments["num_train_epochs"]))
@@ -223,13 +236,6 @@ def with_replay(
     return train.take(seen).joined(replayed.take(order)), {**arguments, "num_train_epochs": 1}
 
 
-def require_method(method: str) -> None:
-    """Raise where a method is not one of translation's.
-
-    Raises:
-        ModelError: it is not.
-    """
-    if method not in ("full", "lora"):
-        raise ModelError(
-            f"method {method} is for classifiers; translation models are trained by full or lora"
-        )
+def replay_for(procedure: TranslationProcedure) -> float:
+    """Return how many source pairs are learnt beside each target pair."""
+    return REPLAY if procedure.replay is None else procedure.replay

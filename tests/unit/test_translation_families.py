@@ -29,7 +29,9 @@ TRICKY += ["<s> <mask> <unk> <extra_id_0>"]
 SIMPLE = {"learning_rate": 1e-3, "bf16": False, "max_steps": 2, "per_device_train_batch_size": 8}
 
 
-def ids_by_the_library(tokenizer: Any, text: str, family: str, src: str, tgt: str) -> tuple[list[int], list[int]]:
+def ids_by_the_library(
+    tokenizer: Any, text: str, family: str, src: str, tgt: str
+) -> tuple[list[int], list[int]]:
     """Encode a pair's two sides (here one text) as the library's documentation says for each family."""
     if family == "marian":
         return tokenizer(f">>{tgt}<<{text}").input_ids, tokenizer(text_target=text).input_ids
@@ -58,7 +60,10 @@ def test_text_never_becomes_a_special_token(family: str, tiny_translator: TinyTr
     loaded = load_tokens(str(tiny_translator(family)))
     src, tgt, _ = CODES[family]
     tokenizer = loaded.tokenizer
-    special = {*tokenizer.all_special_ids, *(tokenizer.convert_tokens_to_ids(f">>{x}<<") for x in ("es", "pt"))}
+    special = {
+        *tokenizer.all_special_ids,
+        *(tokenizer.convert_tokens_to_ids(f">>{x}<<") for x in ("es", "pt")),
+    }
     special -= {tokenizer.unk_token_id}
     plain = loaded.family.encode_sources(["a"], src_lang=src, tgt_lang=tgt)[0].tolist()
     target = loaded.family.encode_targets(["a"], tgt_lang=tgt)[0].tolist()
@@ -109,7 +114,9 @@ def test_a_language_that_a_model_lacks_is_refused_with_the_near_ones(
 
 
 def test_every_language_of_a_family_is_there(tiny_translator: TinyTranslator) -> None:
-    counts = {family: len(load_tokens(str(tiny_translator(family))).family.languages()) for family in FAMILIES}
+    counts = {
+        family: len(load_tokens(str(tiny_translator(family))).family.languages()) for family in FAMILIES
+    }
     assert counts == {
         "marian": 2, "marian_single": 0, "m2m_100": 100, "nllb": 202, "mbart": 52, "t5": 0,
     }  # fmt: skip
@@ -164,13 +171,17 @@ def test_two_steps_moved_the_weights(trained: Trained, tiny_translator: TinyTran
     assert sum(not torch.equal(before[name], after[name]) for name in before) > 0.8 * len(before) - 2
 
 
-def plain_translations(trained: Trained, texts: list[str], *, beams: int, code: str | None = None) -> list[str]:
+def plain_translations(
+    trained: Trained, texts: list[str], *, beams: int, code: str | None = None
+) -> list[str]:
     """Translate with transformers alone, row by row, as a model card tells a stranger to."""
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(trained.folder)
     model = AutoModelForSeq2SeqLM.from_pretrained(trained.folder)
-    before = {"marian": f">>{code or 'es'}<< ", "t5": "translate English to Spanish: "}.get(trained.family, "")
+    before = {"marian": f">>{code or 'es'}<< ", "t5": "translate English to Spanish: "}.get(
+        trained.family, ""
+    )
     coded = trained.family in ("m2m_100", "nllb", "mbart")
     # The language token that is forced is one of the new tokens.
     settings: dict[str, Any] = {"max_new_tokens": 48 + coded, "num_beams": beams, "max_length": None}
@@ -260,7 +271,9 @@ def test_no_text_and_odd_texts(translator: Translator) -> None:
 
 def test_a_single_model_is_not_asked_for_another_language(tiny_translator: TinyTranslator) -> None:
     single = Translator(
-        load_translator(str(tiny_translator("marian_single"))), directions=[("en", "es")], max_length_tokens=20
+        load_translator(str(tiny_translator("marian_single"))),
+        directions=[("en", "es")],
+        max_length_tokens=20,
     )
     assert single.translate(["the"], tgt_lang="es") == single.translate(["the"])
     with pytest.raises(ModelError, match="translates into es alone, not into 'de'"):
@@ -292,7 +305,9 @@ def test_a_model_with_weights_missing_or_of_another_kind_is_refused(
         load_translator(str(tmp_path / "part"))
 
 
-def test_a_bfloat16_checkpoint_is_computed_in_float32(tiny_translator: TinyTranslator, tmp_path: Path) -> None:
+def test_a_bfloat16_checkpoint_is_computed_in_float32(
+    tiny_translator: TinyTranslator, tmp_path: Path
+) -> None:
     loaded = load_translator(str(tiny_translator("marian")))
     loaded.model.to(torch.bfloat16).save_pretrained(tmp_path)
     loaded.tokenizer.save_pretrained(tmp_path)
