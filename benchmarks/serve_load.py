@@ -45,6 +45,7 @@ class Seen:
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     refused_when_stopping: int = 0
+    closed_when_stopping: int = 0
     hung_up: int = 0
 
 
@@ -76,8 +77,11 @@ async def ask_on(url: str, expected: Expected, first: int, seen: Seen, stop: asy
                     seen.lost.append(f"{text}: no connection")
                 return
             except httpx.HTTPError as error:
-                # A kept connection that the stopping server closes between two requests was never taken.
-                if not (stop.is_set() and isinstance(error, httpx.RemoteProtocolError)):
+                # Counted apart: a stopping server closes connections between two requests, and one that is
+                # sent at that moment was never taken.
+                if stop.is_set() and isinstance(error, httpx.RemoteProtocolError):
+                    seen.closed_when_stopping += 1
+                else:
                     seen.lost.append(f"{text}: {error!r}")
                 return
             if answer.status_code == 503 and stop.is_set():
@@ -150,6 +154,7 @@ def summary(seen: Seen, status: int, clients: int, seconds: float, model: str) -
         "answered_with_another_result": len(seen.wrong),
         "clients_that_hung_up": seen.hung_up,
         "refused_when_stopping": seen.refused_when_stopping,
+        "closed_when_stopping": seen.closed_when_stopping,
         "exit_status_after_sigterm": status,
         "cores": os.cpu_count(),
         "machine": describe_machine(),

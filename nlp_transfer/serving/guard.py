@@ -68,6 +68,10 @@ class Guard:
         limits: sizes of bodies.
         hosts: names that a request may call this server by; None lets all in.
         policy: the page's Content-Security-Policy.
+
+    Attributes:
+        stopping: work is not taken any more (503).
+        in_flight: requests that were let in and are not answered yet.
     """
 
     def __init__(self, app: ASGIApp, *, limits: Limits, hosts: Iterable[str] | None, policy: str) -> None:
@@ -76,6 +80,7 @@ class Guard:
         self.hosts = None if hosts is None else {host.lower() for host in hosts}
         self.policy = policy
         self.stopping = False
+        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
@@ -91,7 +96,11 @@ class Guard:
             response = error_response(refusal.status_code, refusal.code, str(refusal.detail), headers)
             await response(scope, receive, answer)
             return
-        await self.app(scope, limited, answer)
+        self.in_flight += 1
+        try:
+            await self.app(scope, limited, answer)
+        finally:
+            self.in_flight -= 1
 
     def _require_known(self, scope: Scope) -> None:
         headers = Headers(scope=scope)

@@ -117,7 +117,8 @@ def _run(guard: Guard, jobs: FileJobs, listening: socket.socket) -> bool:
                 guard.stopping = True
 
         async def on_tick(self, counter: int) -> bool:
-            if guard.stopping and not jobs.hold_the_server():
+            # The port stays open until then, so that who asks meanwhile is told (503), not cut off.
+            if guard.stopping and not guard.in_flight and not jobs.hold_the_server():
                 self.should_exit = True
             return await super().on_tick(counter)
 
