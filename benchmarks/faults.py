@@ -5,8 +5,8 @@
 Each run is a whole one (check, train, evaluate, report) of a tiny model. A fault comes at a moment drawn
 between the start of the run folder and the end of an undisturbed run; then the same command is given again. A
 run survives if that ends well, with weights within 1e-6 of the undisturbed run's, the same history, each line
-once, and the same predictions. Lost rows are predictions that are missing or different. A fault that came after
-the run's end is not counted.
+once, and the same predictions. Lost rows are predictions that are missing or different. A fault that came
+after the run's end is not counted.
 """
 
 from __future__ import annotations
