@@ -5,7 +5,8 @@
 Each run is a whole one (check, train, evaluate, report) of a tiny model. A fault comes at a moment drawn
 between the start of the run folder and the end of an undisturbed run; then the same command is given again. A
 run survives if that ends well, with weights within 1e-6 of the undisturbed run's, the same history, each line
-once, and the same predictions. Lost rows are predictions that are missing or different.
+once, and the same predictions. Lost rows are predictions that are missing or different. A fault that came
+after the run's end is not counted.
 """
 
 from __future__ import annotations
@@ -114,8 +115,10 @@ def disturbed(run: Run, expected: Run, fault: str, *, after: float) -> dict[str,
     wait_for_folder(process, run)
     try:
         process.wait(after)
+        in_time = False
     except subprocess.TimeoutExpired:
         FAULTS[fault](process, run)
+        in_time = True
     status = process.wait()
     stages = finished_stages(run)
     again = start(run).wait()
@@ -123,6 +126,7 @@ def disturbed(run: Run, expected: Run, fault: str, *, after: float) -> dict[str,
     difference = largest_difference(run, expected)
     return {
         "after_seconds": round(after, 2),
+        "in_time": in_time,
         "status": status,
         "finished_stages": stages,
         "status_of_the_same_command": again,
@@ -151,8 +155,8 @@ def measure(kind: str, times: int, draw: random.Random) -> dict[str, Any]:
                 for number in range(times)
             ]  # fmt: skip
             found["faults"][fault] = {
-                "tried": len(tries),
-                "survived": sum(one["survived"] for one in tries),
+                "tried": sum(one["in_time"] for one in tries),
+                "survived": sum(one["in_time"] and one["survived"] for one in tries),
                 "rows_lost": sum(one["rows_lost"] for one in tries),
                 "tries": tries,
             }
