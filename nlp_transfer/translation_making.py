@@ -100,7 +100,9 @@ class TranslationMaker:
 
         start, revision = self.start()
         procedure = self._adaptation_procedure()
-        beside = replay_for(procedure) if self.data.source is not None else 0.0
+        beside = (
+            replay_for(procedure, pairs=len(self.data.target.train)) if self.data.source is not None else 0.0
+        )
         return self._train(
             "scratch",
             start,
