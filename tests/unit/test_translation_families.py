@@ -301,7 +301,7 @@ def test_a_model_with_weights_missing_or_of_another_kind_is_refused(
     lost = next(name for name in weights if "fc1.weight" in name)
     del weights[lost]
     save_file(weights, tmp_path / "part" / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="is not whole: it has no weights for .*fc1"):
+    with pytest.raises(ModelError, match=r"is not whole: it has no weights for .*fc1"):
         load_translator(str(tmp_path / "part"))
 
 
