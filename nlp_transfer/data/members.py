@@ -2,6 +2,7 @@
 
     po/gl.po                                                   one file
     translations/                                              every catalogue below a folder
+    translations/{tgt_lang}/                                   and below the language's folder alone
     package://django                                           of an installed package
     pypi://name==1.0/name-1.0.whl                              of a wheel, an sdist, a zip
     package://django/conf/locale/*/LC_MESSAGES/django.po       a pattern: `*`, `?` in one name, `**` across
@@ -87,7 +88,7 @@ def open_members(
     if members or outer.startswith("pypi://") or outer.lower().endswith(ARCHIVE_SUFFIXES):
         outer = outer.replace("{tgt_lang}", tgt_lang)
         of_folder = not members or members[-1].lower().endswith(ARCHIVE_SUFFIXES)
-        pattern = EVERYTHING if of_folder else members.pop()
+        pattern = EVERYTHING if of_folder else _below(members.pop())
         if WILD.search("!".join([outer, *members])):
             raise DataError(f"{uri}: only the part behind the last ! may be a pattern")
         opened = _open_archive("!".join([outer, *members]), sha256)
@@ -98,7 +99,9 @@ def open_members(
             return
         if sha256 is not None:
             raise DataError(f"{uri} names several files; a SHA-256 can be that of one file only")
-        base, pattern = (path, EVERYTHING) if path.is_dir() else _split_pattern(path)
+        base, pattern = (
+            (path, EVERYTHING) if path.is_dir() else _split_pattern(path, folders=outer.endswith("/"))
+        )
         opened = _open_folder(base, pattern)
     with opened as collection:
         yield from _choose(uri, collection, pattern, src_lang=src_lang, tgt_lang=tgt_lang, wanted=wanted)
@@ -152,13 +155,20 @@ def _nothing_chosen(uri: str, choice: Choice, tgt_lang: str) -> DataError:
     )
 
 
-def _split_pattern(path: Path) -> tuple[Path, str]:
-    """Divide a path at its first part with a wildcard into a folder and a pattern below it."""
+def _split_pattern(path: Path, *, folders: bool) -> tuple[Path, str]:
+    """Divide a path at its first part with a wildcard into a folder and a pattern below it, of folders or of
+    files.
+    """
     fixed = next(index for index, part in enumerate(path.parts) if WILD.search(part))
     base = Path(*path.parts[:fixed])
     if not base.is_dir():
         raise DataError(f"there is no folder {base}, where {path} looks for files")
-    return base, "/".join(path.parts[fixed:])
+    return base, _below("/".join(path.parts[fixed:]) + ("/" if folders else ""))
+
+
+def _below(pattern: str) -> str:
+    """Let a pattern that ends in / stand for all files of the folders that it matches."""
+    return f"{pattern}{EVERYTHING}" if pattern.endswith("/") and WILD.search(pattern) else pattern
 
 
 @contextmanager

@@ -21,9 +21,9 @@ import pytest
 import typer.main
 from snippets import NOT_RUN, PAGES, ROOT, Snippet, anchors, commands, links, snippets, tagged
 from tiny import sentences, write_csv
-from tiny_translation import write_pairs
+from tiny_translation import easy_pairs, write_pairs
 
-from nlp_transfer import cli
+from nlp_transfer import TranslationTransfer, cli
 from nlp_transfer.config import RecipeConfig, load_config, parse_config, read_yaml, write_yaml
 from nlp_transfer.data.cards import load_card
 from nlp_transfer.errors import PublishError
@@ -33,10 +33,10 @@ sys.path.insert(0, str(ROOT / "docs"))
 import generated
 
 TAGS = ("", "yaml", "python", *NOT_RUN)
-# A recipe of another task's page is one of translation.
+# A page whose pieces of recipes and whose runs are all of translation.
 TRANSLATION_PAGE = "docs/translation.md"
 TAKE_A_RECIPE = ("check", "run", "train", "evaluate", "curve")
-# What takes seconds on tiny models. `translate` and `push` are run where the page's run is of their task.
+# What takes seconds on tiny models; of `push` the dry run.
 QUICK = ("check", "report", "compare", "predict", "translate", "push", "cards list", "cards show",
          "recipes list", "recipes copy")  # fmt: skip
 SHELL = [snippet for snippet in snippets() if not snippet.tag]
@@ -195,15 +195,21 @@ def require_launch(words: list[str], page: str, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def translation_run(tiny_translator: Any, tmp_path_factory: Any) -> Path:
-    """The folder of a run of translation, as far as translating needs it: its model and how it is used."""
-    import shutil
-
-    from nlp_transfer.models.translation import Use, describe
-
-    folder = Path(tmp_path_factory.mktemp("translation")) / "run"
-    shutil.copytree(tiny_translator("marian"), folder / "model")
-    describe(folder / "model", Use(directions=[("en", "es")], max_length_tokens=60, num_beams=2))
-    return folder
+    """The folder of a finished run of translation, as short as one can be."""
+    root = Path(tmp_path_factory.mktemp("translation"))
+    content = {
+        "task": "translation",
+        "output_dir": str(root / "run"),
+        "model": {"path": str(tiny_translator("marian")), "max_length_tokens": 60},
+        "data": {
+            "target": {"path": str(write_pairs(root / "pairs.csv", 400)), "src_lang": "en", "tgt_lang": "es"}
+        },
+        "source_stage": None,
+        "training": {"max_steps": 2, "bf16": False},
+        "evaluation": {"bootstrap": 100, "num_beams": 1, "baselines": ["copy"]},
+    }
+    TranslationTransfer(parse_config(content)).run()
+    return root / "run"
 
 
 @pytest.fixture
@@ -223,15 +229,12 @@ def reader(
     before = log.handlers, log.level, log.propagate
 
     def prepare(page: str) -> None:
-        runs = translation_run if page == TRANSLATION_PAGE else finished_copy
         Path("runs").mkdir()
-        for name in set(
-            re.findall(r"\bruns/(\w+)", "".join(each.text for each in snippets() if each.page == page))
-        ):
-            (Path("runs") / name).symlink_to(runs)
+        for name in runs_of(page):
+            (Path("runs") / name).symlink_to(translation_run if translates(name, page) else finished_copy)
         write_inputs()
         for file, content in recipes_of(page).items():
-            model = tiny_translator("marian") if page == TRANSLATION_PAGE else tiny_model("bert")
+            model = tiny_translator("marian") if content["task"] == "translation" else tiny_model("bert")
             small = {**content, "model": {"path": str(model), "max_length_tokens": 40}}
             if "source" in content["data"]:
                 small["data"] = {**content["data"], "source": {"path": str(domains["movies"])}}
@@ -239,6 +242,20 @@ def reader(
 
     yield prepare
     log.handlers, log.level, log.propagate = before
+
+
+def runs_of(page: str) -> set[str]:
+    """Return the names of the runs that a page speaks of."""
+    text = "".join(each.text for each in snippets() if each.page == page)
+    return set(re.findall(r"\bruns/(\w+)", text))
+
+
+def translates(run: str, page: str) -> bool:
+    """Tell whether a run of a page is one of translation."""
+    outputs = {
+        content["output_dir"] for content in recipes_of(page).values() if content["task"] == "translation"
+    }
+    return page == TRANSLATION_PAGE or f"runs/{run}" in outputs
 
 
 def write_inputs() -> None:
@@ -255,6 +272,13 @@ def write_inputs() -> None:
     write_pairs(Path("easy.csv"), 300)
     Path("pairs.csv").write_text(Path("easy.csv").read_text().replace("en,es", "English,Galician", 1))
     head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n'
+    Path("translations/gl").mkdir(parents=True)
+    pairs = easy_pairs(300)
+    entries = [
+        f'msgid "{source}"\nmsgstr "{target}"\n'
+        for source, target in zip(pairs.sources, pairs.targets, strict=True)
+    ]
+    Path("translations/gl/app.po").write_text(head + "\n".join(entries))
     Path("gl.po").write_text(
         f'{head}msgid "the red file"\nmsgstr ""\n\nmsgid "a house"\nmsgstr "unha casa"\n'
     )
@@ -269,19 +293,17 @@ def run_command(words: list[str], given_to_stdin: str, monkeypatch: Any) -> None
     group.main(list(words[1:]), prog_name="nlp-transfer", standalone_mode=False)
 
 
-def is_quick(words: list[str], page: str) -> bool:
+def is_quick(words: list[str]) -> bool:
     if words[0] != "nlp-transfer":
         return False
     command, given = parsed(words)
     if command == "push":
-        return given["dry_run"] and page != TRANSLATION_PAGE
-    if command in ("report", "compare"):
-        return page != TRANSLATION_PAGE
+        return bool(given["dry_run"])
     return command in QUICK and not str(given.get("config", "")).startswith("recipes/")
 
 
 def quick_commands(page: str) -> list[list[str]]:
-    return [words for words in of_page(page) if is_quick(words, page)]
+    return [words for words in of_page(page) if is_quick(words)]
 
 
 WITH_QUICK = [page for page in (str(each.relative_to(ROOT)) for each in PAGES) if quick_commands(page)]
@@ -296,7 +318,8 @@ def test_a_reader_can_run_the_quick_commands_of_a_page(page, reader, monkeypatch
             run_command(words, "the red file opens\n", monkeypatch)
         except PublishError as error:
             # The tiny base model has no licence, and no other gate is closed.
-            assert words[1] == "push" and "1 gate(s) are closed:\n  - base licence" in str(error)
+            assert words[1] == "push"
+            assert "1 gate(s) are closed:\n  - base licence" in str(error)
         assert capsys.readouterr().out or "--output" in words, words
 
 
@@ -312,11 +335,13 @@ def make_runs_distinct(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("snippet", tagged("python"), ids=str)
-def test_python_runs(snippet, reader, finished, monkeypatch, capsys):
+def test_python_runs(snippet, reader, finished, translation_run, capsys):
     reader(snippet.page)
     for file in re.findall(r'from_config\("([\w.]+)"', snippet.text):
         # The finished run's own recipe: running it again trains nothing.
-        Path(file).write_text((finished / "config.yaml").read_text())
+        task = recipes_of(snippet.page)[file]["task"]
+        run = translation_run if task == "translation" else finished
+        Path(file).write_text((run / "config.yaml").read_text())
     code = snippet.text.replace("evaluation.seeds=[0,1,2]", "evaluation.seeds=[0]")
     exec(compile(code, str(snippet), "exec"), {"__name__": "snippet"})
     assert capsys.readouterr().out or "print" not in snippet.text

@@ -95,6 +95,7 @@ def test_a_whole_collection_yields_one_language(place: str, tgt_lang: str, expec
     [
         ("app/locale/*/LC_MESSAGES/app.po", ["app gl"]),
         ("app/locale/{tgt_lang}/LC_MESSAGES/*.po", ["app gl"]),
+        ("app/locale/{tgt_lang}/", ["app gl"]),
         ("**/{tgt_lang}.po", ["more gl"]),
         ("more/po/*.po", ["more gl"]),
         ("more/po", ["more gl"]),
