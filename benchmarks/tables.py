@@ -59,13 +59,44 @@ def faults(results: dict[str, Any]) -> list[str]:
     return lines
 
 
+def translation_quality(results: dict[str, Any]) -> list[str]:
+    """Tabulate chrF++ by the number of pairs, and chrF of `adapted` beside the rule-based system's."""
+    systems = ("copy", "zero_shot", "scratch", "adapted")
+    lines = [
+        f"| pairs | {' | '.join(f'{name} chrF++' for name in systems)} | adapted chrF | Apertium chrF |",
+        f"|---:|{'---:|' * (len(systems) + 2)}",
+    ]
+    for key in sorted(results["cells"], key=lambda key: int(key.partition("/")[0])):
+        cell = results["cells"][key]
+        scores = [f"{cell[name]['chrf++']['value']:.1f}" if name in cell else "-" for name in systems]
+        adapted = f"{cell['adapted']['chrf']:.1f}"
+        size = int(key.partition("/")[0])
+        lines.append(f"| {size:,} | {' | '.join(scores)} | {adapted} | {results['apertium_chrf']} |")
+    return lines
+
+
+def demo(results: dict[str, Any]) -> list[str]:
+    """Tabulate the demo's systems on both domains, with intervals."""
+    lines = ["| system | target chrF++ | source chrF++ | seconds |", "|---|---:|---:|---:|"]
+    for name, entry in results["systems"].items():
+        cells = []
+        for domain in ("target", "source"):
+            score = entry[domain].get("chrf++")
+            cells.append(
+                f"{score['value']:.1f} ({score['low']:.1f} to {score['high']:.1f})" if score else "-"
+            )
+        lines.append(f"| {name} | {' | '.join(cells)} | {entry['cost'].get('seconds', 0):.0f} |")
+    return lines
+
+
 def main() -> None:
     lines = [
         "# Benchmarks",
         "",
         "Run one at a time on an idle machine; each script says at its head how. The tables are written by",
         "`python benchmarks/tables.py > benchmarks/README.md` from `results/*.json`, which hold versions and",
-        "hardware. Results that did not help stand in `results/defaults.json` beside those that did.",
+        "hardware. Results that did not help stand in `results/defaults.json` and `translation_defaults.json`",
+        "beside those that did.",
     ]
     for path in sorted(RESULTS.glob("quality_*.json")):
         results = json.loads(path.read_text(encoding="utf-8"))
@@ -75,6 +106,8 @@ def main() -> None:
     for stem, key, name in (
         ("training_speed", "seconds_ratio_to_stock", "seconds / stock Trainer's"),
         ("predict_speed", "times_faster", "times faster than"),
+        ("translation_training_speed", "times_faster", "times faster than"),
+        ("translate_speed", "times_faster", "times faster than"),
     ):
         path = RESULTS / f"{stem}.json"
         if path.exists():
@@ -92,6 +125,13 @@ def main() -> None:
                 lines += [
                     f"Probe's time over one epoch of the package's: {', '.join(f'{r:.2f}' for r in ratio)}."
                 ]
+    for path in sorted(RESULTS.glob("translation_quality_*.json")):
+        results = json.loads(path.read_text(encoding="utf-8"))
+        lines += ["", f"## {path.stem}", "", f"{results['what']}; one seed a cell.", ""]
+        lines += [*translation_quality(results), "", f"Leaks: {results['leak_condition']}."]
+    if (RESULTS / "translation_demo.json").exists():
+        results = json.loads((RESULTS / "translation_demo.json").read_text(encoding="utf-8"))
+        lines += ["", "## translation_demo", "", f"{results['what']}.", "", *demo(results)]
     if (RESULTS / "faults.json").exists():
         results = json.loads((RESULTS / "faults.json").read_text(encoding="utf-8"))
         lines += ["", "## faults", "", f"{results['what']}.", "", *faults(results)]
