@@ -27,14 +27,17 @@ class TextRows:
     rows: Iterator[Row]
     column: str
 
-    def chunks(self, size: int = CHUNK_ROWS) -> Iterator[tuple[int, list[Row], list[str]]]:
-        """Yield (number of the first row, counted from 1; rows; their texts), chunks of `size` rows.
+    def chunks(self, size: int | None = None) -> Iterator[tuple[int, list[Row], list[str]]]:
+        """Yield (number of the first row, counted from 1; rows; their texts), chunk by chunk.
+
+        Args:
+            size: rows of a chunk; None is `CHUNK_ROWS`.
 
         Raises:
             DataError: a row has no text.
         """
         number = 1
-        while chunk := list(islice(self.rows, size)):
+        while chunk := list(islice(self.rows, size or CHUNK_ROWS)):
             texts = [_text_of(row, self.column, place) for place, row in enumerate(chunk, start=number)]
             yield number, chunk, texts
             number += len(chunk)

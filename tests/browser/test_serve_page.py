@@ -54,7 +54,9 @@ class Page:
         return WebDriverWait(self.driver, WAIT_SECONDS, poll_frequency=0.05).until(lambda _: is_so())
 
     def all(self, selector: str) -> list[str]:
-        return [node.text for node in self.driver.find_elements(By.CSS_SELECTOR, selector)]
+        """Return the texts of all such nodes, at one moment: the page may be about to replace them."""
+        script = "return [...document.querySelectorAll(arguments[0])].map((node) => node.innerText)"
+        return list(self.driver.execute_script(script, selector))
 
     def ask(self, text: str) -> None:
         self.find("text").clear()
