@@ -85,7 +85,7 @@ def build_tiny_translator(folder: Path, family: str, *, seed: int = 0, **setting
             "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 48,
             "decoder_ffn_dim": 48, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
             "max_position_embeddings": 64, "dropout": 0.0, "attention_dropout": 0.0,
-            "activation_dropout": 0.0, "init_std": 0.15, "scale_embedding": True,
+            "activation_dropout": 0.0, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0, "init_std": 0.15, "scale_embedding": True,
             "decoder_start_token_id": pad if family.startswith("marian") else end,
             "bos_token_id": None if family.startswith("marian") else 0,
             "forced_eos_token_id": None,

@@ -164,12 +164,23 @@ def add_translation_adapter(
         lora_dropout=DROPOUT,
         target_modules=target_modules(model, targets),
         exclude_modules=["lm_head", *frozen_modules(model)],
-        trainable_token_indices=list(new_ids) or None,
+        trainable_token_indices=_trainable_rows(model, new_ids),
     )
     try:
         return get_peft_model(model, config)
     except ValueError as error:
         raise ModelError(f"LoRA cannot be added: {' '.join(str(error).split())}") from error
+
+
+def _trainable_rows(model: PreTrainedModel, new_ids: Sequence[int]) -> dict[str, list[int]] | list[int] | None:
+    """Name the table whose new rows train; peft ties all others to it.
+
+    Left to itself, peft wraps Marian's `shared`, by whose name no layer of Marian looks a token up: the rows
+    would neither train nor be missed.
+    """
+    if not new_ids:
+        return None
+    return {"encoder.embed_tokens": list(new_ids)} if model.config.model_type == "marian" else list(new_ids)
 
 
 def save_adapter(

@@ -158,8 +158,7 @@ def new_translator(
     )
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     config = MarianConfig(
-        # A multiple of eight is what matrix units like; the rows above the vocabulary stay unused.
-        vocab_size=math.ceil(len(tokenizer) / 8) * 8,
+        vocab_size=_table_rows(len(tokenizer)),
         d_model=shape.hidden_size,
         encoder_layers=shape.encoder_layers,
         decoder_layers=shape.decoder_layers,
@@ -185,6 +184,7 @@ def new_translator(
     )
     model = MarianMTModel(config)
     model.generation_config.update(bad_words_ids=[[pad]], num_beams=4, max_length=max_length_tokens)
+    _never_write_spare_rows(model, used=len(tokenizer))
     return LoadedTranslator(model, tokenizer, MarianFamily(tokenizer))
 
 
@@ -224,8 +224,21 @@ def _add_token(loaded: LoadedTranslator, token: str) -> int:
     loaded.family.read_vocabulary()
     if new_id >= model.get_input_embeddings().weight.shape[0]:
         with quiet_library():
-            model.resize_token_embeddings(new_id + 1, pad_to_multiple_of=8, mean_resizing=False)
+            # Not `pad_to_multiple_of`: Marian's bias over the vocabulary would not grow with the table.
+            model.resize_token_embeddings(_table_rows(new_id + 1), mean_resizing=False)
+        _never_write_spare_rows(model, used=new_id + 1)
     return new_id
+
+
+def _table_rows(tokens: int) -> int:
+    """Return how many rows an embedding gets: a multiple of eight, which matrix units like."""
+    return math.ceil(tokens / 8) * 8
+
+
+def _never_write_spare_rows(model: Any, *, used: int) -> None:
+    """Keep generation to ids that have a token: Marian's tokenizer fails on any other."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    model.generation_config.suppress_tokens = list(range(used, rows)) or None
 
 
 @dataclass(frozen=True)
