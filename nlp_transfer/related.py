@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nlp_transfer.data.pairs import Pairs
+from nlp_transfer.data.pairs import Direction, Pairs
 from nlp_transfer.errors import ModelError
 
 if TYPE_CHECKING:
@@ -17,12 +17,16 @@ logger = logging.getLogger(__name__)
 MAX_TRIED = 8
 
 
-def related_languages(translator: Translator, pairs: Pairs, *, chosen: str = "auto") -> dict[str, str]:
+def related_languages(
+    translator: Translator, directions: Sequence[Direction], pairs: Pairs, *, chosen: str = "auto"
+) -> dict[str, str]:
     """Return for each language that a model lacks its own code of the related one.
 
     Args:
         translator: the model.
-        pairs: dev pairs of the target, which the candidates translate.
+        directions: of the target.
+        pairs: dev pairs of the target, which the candidates translate; a language without any takes the
+            nearest by name.
         chosen: `auto`, or the related language by name.
 
     Raises:
@@ -34,25 +38,29 @@ def related_languages(translator: Translator, pairs: Pairs, *, chosen: str = "au
     if not known:
         return {}
     related = {}
-    for src_lang, tgt_lang in dict.fromkeys(pairs.directions):
+    for src_lang, tgt_lang in directions:
         translator.loaded.src_lang(src_lang)
-        if find_language(tgt_lang, known) is not None:
+        if tgt_lang in related or find_language(tgt_lang, known) is not None:
             continue
         if chosen != "auto":
             related[tgt_lang] = require_language(chosen, known, model="adaptation.related_lang: the model")
             continue
         rows = [row for row, direction in enumerate(pairs.directions) if direction == (src_lang, tgt_lang)]
-        related[tgt_lang] = _best(translator, pairs.take(rows), _candidates(tgt_lang, known))
+        candidates = _candidates(tgt_lang, known) if rows else _nearest(tgt_lang, known, most=1)
+        related[tgt_lang] = _best(translator, pairs.take(rows), candidates)
     return related
 
 
 def _candidates(wanted: str, known: Sequence[str]) -> list[str]:
     """Return the languages that are tried: all of a few, the nearest by name of many."""
+    return list(known) if len(known) <= MAX_TRIED else _nearest(wanted, known, most=MAX_TRIED)
+
+
+def _nearest(wanted: str, known: Sequence[str], *, most: int) -> list[str]:
+    """Return the nearest languages by name."""
     from nlp_transfer.data.languages import near_languages
 
-    if len(known) <= MAX_TRIED:
-        return list(known)
-    near = near_languages(wanted, known, most=MAX_TRIED)
+    near = near_languages(wanted, known, most=most)
     if not near:
         raise ModelError(
             f"the model has no language near {wanted!r}; name one in adaptation.related_lang: "

@@ -177,6 +177,7 @@ class TranslationMaker:
         return computed_on_main(
             lambda: related_languages(
                 self.translator(),
+                self.data.target.directions,
                 self._selection_pairs(),
                 chosen=self.settings.adaptation.related_lang,
             )
@@ -309,12 +310,16 @@ class TranslationMaker:
         wait_for_all()
 
     def _copy_start(self) -> None:
-        """Without target pairs the model that adaptation would start from is the adapted one."""
-        from nlp_transfer.models.translation import Use
+        """Without target pairs the model that adaptation would start from is the adapted one; a language that
+        it lacks is the related one by another name.
+        """
+        from nlp_transfer.models.translation import Use, add_language
         from nlp_transfer.publishing.save_translation import save_translator
 
         if is_main():
             start = self.translator()
+            for language, like in self.related().items():
+                add_language(start.loaded, language, like=like)
             use = Use(
                 directions=self._directions(),
                 max_length_tokens=self.settings.max_length_tokens,
