@@ -79,7 +79,9 @@ class TranslationTransfer(TransferRecipe):
     def _check_data(self) -> DataReport:
         from nlp_transfer.data.pair_checks import check_pairs
         from nlp_transfer.translation_preflight import check_model
+        from nlp_transfer.translation_report import read_external
 
+        read_external(self)
         encode = check_model(self.config, self.data)
         return check_pairs(self.data, encode=encode, max_length_tokens=self.config.model.max_length_tokens)
 
