@@ -63,8 +63,19 @@ def _require_languages(
     for domain, as_parent in domains:
         for src_lang, tgt_lang in domain.directions:
             loaded.src_lang(src_lang, name=path)
-            if as_parent and config.source_stage is None:
+            if as_parent:
                 loaded.tgt_lang(tgt_lang, name=path)
+            elif config.adaptation.related_lang != "auto":
+                _require_related(config.adaptation.related_lang, tgt_lang, loaded)
+
+
+def _require_related(chosen: str, tgt_lang: str, loaded: LoadedTranslator) -> None:
+    """Refuse a related language that is not the model's, where one is needed."""
+    from nlp_transfer.data.languages import find_language, require_language
+
+    known = loaded.family.languages()
+    if known and find_language(tgt_lang, known) is None:
+        require_language(chosen, known, model="adaptation.related_lang: the model")
 
 
 def _encode(loaded: LoadedTranslator, pairs: Pairs) -> EncodedSides:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 from transformers import Trainer
 
 from nlp_transfer.data.pairs import Pairs
+from nlp_transfer.errors import DataError
 from nlp_transfer.models.encoding import encode_pairs
 from nlp_transfer.models.generation import EXTRA_TOKENS, USUAL_TARGET_RATIO, generate_batch
 from nlp_transfer.models.sequences import padded
@@ -206,9 +207,15 @@ def fit_translator(
         max_length_tokens: of either side.
 
     Raises:
+        DataError: every pair is too long.
         RunError: the loss is not a number any more.
     """
     train_set = EncodedPairs(train, loaded, max_length_tokens=max_length_tokens)
+    if not len(train_set):
+        raise DataError(
+            f"{label}: no pair is left to learn from: all {len(train):,} have a side of more than "
+            f"{max_length_tokens} tokens; raise model.max_length_tokens"
+        )
     dev_set = EncodedPairs(_by_length(dev), loaded, max_length_tokens=max_length_tokens) if len(dev) else None
     settings = build_arguments(
         with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations), output_dir=folder, seed=seed
