@@ -42,7 +42,9 @@ TinyTranslator = Callable[..., Path]
 PLAIN = {"learning_rate": 1e-3, "bf16": False, "logging_steps": 1, "max_grad_norm": 1.0}
 
 
-def collated(family: str, tiny_translator: TinyTranslator, pairs: Pairs) -> tuple[Any, dict[str, torch.Tensor]]:
+def collated(
+    family: str, tiny_translator: TinyTranslator, pairs: Pairs
+) -> tuple[Any, dict[str, torch.Tensor]]:
     loaded = load_translator(str(tiny_translator(family)))
     config = loaded.model.config
     collate = PairCollator(pad_id=config.pad_token_id, start_id=config.decoder_start_token_id)
@@ -130,7 +132,10 @@ def test_too_long_pairs_are_left_out_and_counted(tiny_translator: TinyTranslator
     long = dataclasses.replace(easy, sources=[easy.sources[0], "the " * 90, easy.sources[2]])
     encoded = EncodedPairs(long, loaded, max_length_tokens=60)
     assert (len(encoded), encoded.too_long) == (2, 1)
-    assert encoded[1]["source"].tolist() == EncodedPairs(easy, loaded, max_length_tokens=60)[2]["source"].tolist()
+    assert (
+        encoded[1]["source"].tolist()
+        == EncodedPairs(easy, loaded, max_length_tokens=60)[2]["source"].tolist()
+    )
     assert len(encoded.source_lengths) == len(encoded.target_lengths) == 2
 
 
@@ -146,7 +151,9 @@ def test_nothing_but_too_long_pairs_is_refused(tiny_translator: TinyTranslator, 
 def test_how_long_translations_may_be() -> None:
     """Beyond sixteen tokens: nearly the largest ratio of the training pairs, and a quarter more."""
     usual = SimpleNamespace(
-        __len__=lambda: 4, target_lengths=np.array([10, 20, 30, 66]), source_lengths=np.array([10, 10, 10, 10])
+        __len__=lambda: 4,
+        target_lengths=np.array([10, 20, 30, 66]),
+        source_lengths=np.array([10, 10, 10, 10]),
     )
 
     class Encoded:
@@ -164,7 +171,9 @@ def test_few_pairs_are_seen_more_often(pairs: int, passes: int) -> None:
 
 
 def procedure(**changes: Any) -> TranslationProcedure:
-    return TranslationProcedure(**{"method": "full", "max_length_tokens": 60, "seed": 0, "arguments": {}, **changes})
+    return TranslationProcedure(
+        **{"method": "full", "max_length_tokens": 60, "seed": 0, "arguments": {}, **changes}
+    )
 
 
 def test_the_learning_rate_follows_from_the_width(tiny_translator: TinyTranslator) -> None:
@@ -181,9 +190,7 @@ def test_the_learning_rate_follows_from_the_width(tiny_translator: TinyTranslato
 
 def test_other_source_pairs_stand_beside_the_target_in_each_pass() -> None:
     target, source = easy_pairs(20, lang="pt"), easy_pairs(200)
-    rows, arguments = with_replay(
-        target, source, {"num_train_epochs": 3}, procedure(replay=0.5)
-    )
+    rows, arguments = with_replay(target, source, {"num_train_epochs": 3}, procedure(replay=0.5))
     assert arguments == {"num_train_epochs": 1}
     assert len(rows) == 3 * 20 + 30
     replayed = [row for row, (_, language) in zip(rows.ids, rows.directions, strict=True) if language == "es"]
