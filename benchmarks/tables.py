@@ -95,8 +95,8 @@ def main() -> None:
         "",
         "Run one at a time on an idle machine; each script says at its head how. The tables are written by",
         "`python benchmarks/tables.py > benchmarks/README.md` from `results/*.json`, which hold versions and",
-        "hardware. Results that did not help stand in `results/defaults.json` and `translation_defaults.json`",
-        "beside those that did.",
+        "hardware. Results that did not help stand in `results/defaults.json` and in",
+        "`translation_defaults.json` beside those that did.",
     ]
     for path in sorted(RESULTS.glob("quality_*.json")):
         results = json.loads(path.read_text(encoding="utf-8"))

@@ -134,8 +134,13 @@ def find_language(wanted: str, known: Iterable[str]) -> str | None:
     same_tag = [code for code in codes if standard(code) == tag]
     if same_tag:
         return same_tag[0]
-    meant = _language_and_script(wanted)
-    same_language = [code for code in codes if _language_and_script(code) == meant]
+    language, script = _language_and_script(wanted)
+    # Of a language whose usual script is not known, the model's only one is meant.
+    same_language = [
+        code
+        for code in codes
+        if language_of(code) == language and (not script or _language_and_script(code)[1] in (script, ""))
+    ]
     return same_language[0] if len(same_language) == 1 else None
 
 

@@ -209,7 +209,7 @@ BAD_RECIPES: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
         lambda _: {"model__max_length_tokens": 500},
         "model.max_length_tokens is 500",
     ),
-    "another task": (lambda _: {"task": "translation"}, "task: input should be 'sentiment'"),
+    "another task": (lambda _: {"task": "summary"}, "task: input should be 'sentiment' or 'translation'"),
 }
 
 
@@ -485,6 +485,8 @@ def test_cards_are_listed_and_shown(call: Call) -> None:
         "imdb",
         "product_reviews",
         "rotten_tomatoes",
+        "software_catalogues",
+        "ted_talks",
     ]
     assert json.loads(call("cards", "list", "--json").out)["product_reviews"]["license"] == "mit"
     shown = call("cards", "show", "product_reviews")

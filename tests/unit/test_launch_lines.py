@@ -22,7 +22,7 @@ RECIPES = resource_dir("recipes")
 ROOT = RECIPES.parent
 STARTS = ("accelerate launch ", "nlp-transfer ", "sbatch ")
 # How a README names a file of the user's own, or a run that a line before it made.
-USERS_OWN = ("mine.yaml", "mine.csv", "runs/")
+USERS_OWN = ("mine.yaml", "galician.yaml", "mine.csv", "runs/")
 
 
 def lines_of(path: Path) -> list[str]:
