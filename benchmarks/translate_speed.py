@@ -53,9 +53,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(2)
-    pairs = DomainConfig(card="software_catalogues", src_lang="en", tgt_lang="es", train_size=args.rows)
-    texts = load_transfer_pairs(DataConfig(target=pairs)).target.selection.sources[: args.rows]
+    pairs = DomainConfig(card="software_catalogues", src_lang="en", tgt_lang="es", train_size=2 * args.rows)
     translator = load_adapted(args.model)
+    drawn = load_transfer_pairs(DataConfig(target=pairs)).target.selection.sources
+    counts = translator.count_tokens(drawn)
+    texts = [
+        text for text, count in zip(drawn, counts, strict=True) if count <= translator.max_length_tokens
+    ][: args.rows]
     ways: dict[str, Callable[[list[str]], list[str]]] = {
         "package": lambda rows: translator.translate(rows, num_beams=1),
         "batches_of_32": by_generate(translator, FIXED_BATCH),
