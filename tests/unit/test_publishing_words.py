@@ -136,7 +136,7 @@ def test_a_translation_card_names_its_languages_and_no_pipeline() -> None:
     assert data.metrics == ["chrf", "bleu"]
     assert data.eval_results[0].metric_value == 51.234
     assert "Translates sentences from en to gl." in card
-    assert "| adapted | source, then target | 51.234 (49.000 to 53.500) |" in card
+    assert "| adapted | source, then target | 51.2 (49.0 to 53.5) |" in card
     assert 'model.translate(["Save the file"])' in card
     assert "AutoModelForSeq2SeqLM" in card
     assert "pipeline(" not in card
