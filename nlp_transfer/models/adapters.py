@@ -172,7 +172,9 @@ def add_translation_adapter(
         raise ModelError(f"LoRA cannot be added: {' '.join(str(error).split())}") from error
 
 
-def _trainable_rows(model: PreTrainedModel, new_ids: Sequence[int]) -> dict[str, list[int]] | list[int] | None:
+def _trainable_rows(
+    model: PreTrainedModel, new_ids: Sequence[int]
+) -> dict[str, list[int]] | list[int] | None:
     """Name the table whose new rows train; peft ties all others to it.
 
     Left to itself, peft wraps Marian's `shared`, by whose name no layer of Marian looks a token up: the rows

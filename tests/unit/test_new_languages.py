@@ -1,5 +1,6 @@
-"""A language that a model does not have: its token starts from a related one's, and under LoRA it alone trains
-beside the adapter; what comes back is what was trained."""
+"""A language that a model does not have: its token starts from a related one's, and under LoRA it alone
+trains beside the adapter; what comes back is what was trained.
+"""
 
 from __future__ import annotations
 
@@ -117,9 +118,7 @@ def test_a_trained_new_language_comes_back(
 
 def test_under_lora_only_the_adapter_and_the_new_row_train(family: str, loaded: LoadedTranslator) -> None:
     [new_id] = add_language(loaded, "mwl", like=CODES[family][2])
-    model = add_translation_adapter(
-        loaded.model, rank=2, alpha=4, targets="auto", new_ids=[new_id], seed=0
-    )
+    model = add_translation_adapter(loaded.model, rank=2, alpha=4, targets="auto", new_ids=[new_id], seed=0)
     trains = {name for name, weight in model.named_parameters() if weight.requires_grad}
     others = {name for name in trains if "lora_" not in name}
     assert others and all("trainable_tokens_delta" in name for name in others)
@@ -162,7 +161,11 @@ def test_t5_gets_an_adapter_too(tiny_translator: TinyTranslator) -> None:
     loaded = load_translator(str(tiny_translator("t5")))
     assert add_language(loaded, "mwl", like="pt") == []
     model = add_translation_adapter(loaded.model, rank=2, alpha=4, targets="auto", new_ids=[], seed=0)
-    trains = {name.partition(".lora_")[0].rpartition(".")[2] for name, w in model.named_parameters() if w.requires_grad}
+    trains = {
+        name.partition(".lora_")[0].rpartition(".")[2]
+        for name, w in model.named_parameters()
+        if w.requires_grad
+    }
     assert trains == {"q", "k", "v", "o", "wi", "wo"}
 
 
@@ -208,7 +211,9 @@ def test_an_id_without_a_token_is_never_written(tiny_translator: TinyTranslator,
     with torch.no_grad():
         loaded.model.final_logits_bias[:, new_id + 1 :] = 100.0
     texts = english(3)
-    expected = Translator(loaded, directions=[("en", "mwl")], max_length_tokens=40, num_beams=1).translate(texts)
+    expected = Translator(loaded, directions=[("en", "mwl")], max_length_tokens=40, num_beams=1).translate(
+        texts
+    )
     use = Use(directions=[("en", "mwl")], max_length_tokens=40, num_beams=1)
     save_translator(loaded, tmp_path / "model", use=use, pairs=easy_pairs(2, tgt="mwl"))
     assert load_translation_model(str(tmp_path / "model")).translate(texts) == expected
