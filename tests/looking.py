@@ -1,8 +1,10 @@
-"""Looks into run folders, and kills runs."""
+"""Looks into run folders, at how a command ended, and kills runs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,18 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from nlp_transfer.training import adapt, fit
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Ended]
 
 
 class Killed(BaseException):

@@ -125,7 +125,7 @@ def find_language(wanted: str, known: Iterable[str]) -> str | None:
     """Return the code of a model that means the wanted language, or None.
 
     An exact match comes first, then the same standard tag, then the only code of the same language whose
-    script is the wanted one's.
+    script is the wanted one's or not known.
     """
     codes = list(known)
     if wanted in codes:
@@ -134,18 +134,15 @@ def find_language(wanted: str, known: Iterable[str]) -> str | None:
     same_tag = [code for code in codes if standard(code) == tag]
     if same_tag:
         return same_tag[0]
-    language, script = _language_and_script(wanted)
-    # Of a language whose usual script is not known, the model's only one is meant.
-    same_language = [
-        code
-        for code in codes
-        if language_of(code) == language and (not script or _language_and_script(code)[1] in (script, ""))
-    ]
-    return same_language[0] if len(same_language) == 1 else None
+    same_language = [code for code in codes if language_of(code) == language_of(wanted)]
+    same_script = [code for code in same_language if _may_share_script(code, wanted)]
+    return same_script[0] if len(same_script) == 1 else None
 
 
-def _language_and_script(code: str) -> tuple[str, str]:
-    return language_of(code), full_tag(standard(code))[1]
+def _may_share_script(first: str, second: str) -> bool:
+    """Tell whether two codes' scripts are one; that of a language that CLDR does not know may be any."""
+    scripts = {full_tag(standard(code))[1] for code in (first, second)} - {""}
+    return len(scripts) < 2
 
 
 def require_language(wanted: str, known: Sequence[str], *, model: str) -> str:

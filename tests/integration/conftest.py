@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import signal
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from looking import Call, Ended
 from tiny import easy_recipe
 
-from nlp_transfer import SentimentTransfer
+from nlp_transfer import SentimentTransfer, cli
 from nlp_transfer.config import parse_config
 from nlp_transfer.training import adapt, fit
 
@@ -57,3 +62,28 @@ def trained(monkeypatch: Any) -> list[str]:
 
     monkeypatch.setattr(adapt, "fit", watched)
     return labels
+
+
+@pytest.fixture
+def call(monkeypatch: Any, capsys: Any) -> Iterator[Call]:
+    """Run the command in this process, as the shell would; what it sets up is undone afterwards."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    log = logging.getLogger("nlp_transfer")
+    before = log.handlers, log.level, log.propagate
+    for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("HF_HUB_VERBOSITY", "error")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["/usr/bin/nlp-transfer", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), printed.out, printed.err)
+
+    with warnings.catch_warnings():
+        yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    log.handlers, log.level, log.propagate = before

@@ -3,63 +3,24 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shlex
 import signal
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_translator import FakeTranslator
+from looking import Call
 from tiny import LABELS, easy_recipe, sentences, write_csv
 
 from nlp_transfer import cli
 from nlp_transfer.config import write_yaml
 from nlp_transfer.inference import load
 from nlp_transfer.training import adapt, fit
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Ended]
-
-
-@pytest.fixture
-def call(monkeypatch: Any, capsys: Any) -> Iterator[Call]:
-    """Run the command in this process, as the shell would; what it sets up is undone afterwards."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    log = logging.getLogger("nlp_transfer")
-    before = log.handlers, log.level, log.propagate
-    for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("HF_HUB_VERBOSITY", "error")):
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
-
-    def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["/usr/bin/nlp-transfer", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), printed.out, printed.err)
-
-    with warnings.catch_warnings():
-        yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    log.handlers, log.level, log.propagate = before
 
 
 @pytest.fixture
@@ -209,7 +170,11 @@ BAD_RECIPES: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
         lambda _: {"model__max_length_tokens": 500},
         "model.max_length_tokens is 500",
     ),
-    "another task": (lambda _: {"task": "summary"}, "task: input should be 'sentiment' or 'translation'"),
+    "a misspelt task": (
+        lambda _: {"task": "translaton"},
+        "task: input should be 'sentiment' or 'translation', got 'translaton'",
+    ),
+    "another task": (lambda _: {"task": "translation"}, "data.target: give src_lang and tgt_lang"),
 }
 
 

@@ -55,11 +55,10 @@ def test_two_recipes_never_share_a_run_folder() -> None:
     assert len(set(folders)) == len(folders)
 
 
-def test_the_recipes_named_in_their_readme_are_there() -> None:
-    named = set(
-        re.findall(r"\| `(\w+\.yaml)` \|", (RECIPES / "sentiment_transfer" / "README.md").read_text())
-    )
-    assert named == {path.name for path in (RECIPES / "sentiment_transfer").glob("*.yaml")}
+@pytest.mark.parametrize("folder", ["sentiment_transfer", "low_resource_translation"])
+def test_the_recipes_named_in_their_readme_are_there(folder: str) -> None:
+    named = set(re.findall(r"\| `(\w+\.yaml)` \|", (RECIPES / folder / "README.md").read_text()))
+    assert named == {path.name for path in (RECIPES / folder).glob("*.yaml")}
 
 
 @pytest.mark.parametrize("path", HARDWARE, ids=lambda path: path.stem)

@@ -78,6 +78,8 @@ def test_the_identifier_knows_its_own_languages() -> None:
         ("pt", ["pt_BR", "pt_PT"], None),
         ("gl", ["gl_ES", "pt_XX"], "gl_ES"),
         ("pt", ["gl_ES", "pt_XX"], "pt_XX"),
+        ("kmr", [*NLLB, "kmr_Latn"], "kmr_Latn"),
+        ("mwl", ["mwl_Latn", "mwl_Cyrl"], None),
     ],
 )
 def test_a_models_own_code_of_a_language_is_found(

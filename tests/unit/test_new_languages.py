@@ -1,5 +1,6 @@
-"""A language that a model does not have: its token starts from a related one's, and under LoRA it alone trains
-beside the adapter; what comes back is what was trained."""
+"""A language that a model does not have: its token starts from a related one's, and under LoRA it alone
+trains beside the adapter; what comes back is what was trained.
+"""
 
 from __future__ import annotations
 

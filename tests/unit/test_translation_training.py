@@ -23,7 +23,7 @@ from nlp_transfer.training.adapt_translation import (
     MIN_PASSES,
     TranslationProcedure,
     passes_for,
-    require_method,
+    replay_for,
     train_translator,
     training_arguments,
     with_replay,
@@ -150,14 +150,9 @@ def test_nothing_but_too_long_pairs_is_refused(tiny_translator: TinyTranslator, 
 
 def test_how_long_translations_may_be() -> None:
     """Beyond sixteen tokens: nearly the largest ratio of the training pairs, and a quarter more."""
-    usual = SimpleNamespace(
-        __len__=lambda: 4,
-        target_lengths=np.array([10, 20, 30, 66]),
-        source_lengths=np.array([10, 10, 10, 10]),
-    )
 
     class Encoded:
-        target_lengths, source_lengths = usual.target_lengths, usual.source_lengths
+        target_lengths, source_lengths = np.array([10, 20, 30, 66]), np.array([10, 10, 10, 10])
 
         def __len__(self) -> int:
             return 4
@@ -165,7 +160,7 @@ def test_how_long_translations_may_be() -> None:
     assert target_ratio(Encoded()) == pytest.approx(5.0 * 1.25, abs=0.05)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("pairs", "passes"), [(1, MAX_PASSES), (1000, 30), (4000, 15), (10**6, MIN_PASSES)])
+@pytest.mark.parametrize(("pairs", "passes"), [(1, MAX_PASSES), (1000, 8), (4000, 4), (10**6, MIN_PASSES)])
 def test_few_pairs_are_seen_more_often(pairs: int, passes: int) -> None:
     assert passes_for(pairs) == passes
 
@@ -176,16 +171,27 @@ def procedure(**changes: Any) -> TranslationProcedure:
     )
 
 
-def test_the_learning_rate_follows_from_the_width(tiny_translator: TinyTranslator) -> None:
-    def rate(width: int, **changes: Any) -> float:
+def test_the_learning_rate_follows_from_the_width_and_the_start() -> None:
+    def rate(width: int, *, trained_start: bool = True, **changes: Any) -> float:
         loaded: Any = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(d_model=width)))
-        return float(training_arguments(loaded, procedure(**changes), pairs=1000)["learning_rate"])
+        made = training_arguments(loaded, procedure(**changes), pairs=1000, trained_start=trained_start)
+        return float(made["learning_rate"])
 
-    assert rate(256) == pytest.approx(1e-3)
-    assert rate(512) == pytest.approx(3.3e-4, rel=0.01)
-    assert rate(1024) == pytest.approx(1.1e-4, rel=0.02)
-    assert rate(256, method="lora") == pytest.approx(3e-3)
+    assert rate(256) == pytest.approx(2e-4)
+    assert rate(512) == pytest.approx(6.6e-5, rel=0.01)
+    assert rate(1024) == pytest.approx(2.2e-5, rel=0.02)
+    assert rate(256, trained_start=False) == pytest.approx(1e-3)
+    assert rate(256, method="lora") == pytest.approx(6e-4)
     assert rate(256, arguments={"learning_rate": 7e-5}) == 7e-5
+
+
+@pytest.mark.parametrize(
+    ("replay", "pairs", "expected"), [(0.25, 10, 0.25), (None, 10, 2.0), (None, 1000, 2.0), (None, 4000, 1.0)]
+)
+def test_fewer_source_pairs_stand_beside_more_target_pairs(
+    replay: float | None, pairs: int, expected: float
+) -> None:
+    assert replay_for(procedure(replay=replay), pairs=pairs) == expected
 
 
 def test_other_source_pairs_stand_beside_the_target_in_each_pass() -> None:
@@ -220,7 +226,7 @@ def test_without_replay_nothing_changes(
 
 def test_a_later_step_is_kept_unless_it_is_clearly_worse() -> None:
     references = ["lu mivo zibo sapti", "ke doska tarsi nuvor", "lu harto gomla jexal"] * 4
-    texts = {number: text for number, text in enumerate(dict.fromkeys(references))}
+    texts = dict(enumerate(dict.fromkeys(references)))
     earlier: list[float] = []
     compute = translation_dev_metrics(lambda ids: [texts.get(row[0], "xx") for row in ids], lambda: earlier)
     labels = np.array([[0], [1], [2]] * 4)
@@ -261,9 +267,3 @@ def test_frozen_layers_stay_and_scratch_freezes_none(tiny_translator: TinyTransl
         train_translator(
             path, procedure(arguments=settings, freeze_layers=2), easy_pairs(8), label="t", folder=tmp_path
         )
-
-
-@pytest.mark.parametrize("method", ["probe", "lp_ft"])
-def test_classifiers_methods_are_refused(method: str) -> None:
-    with pytest.raises(ModelError, match=f"method {method} is for classifiers"):
-        require_method(method)
