@@ -46,9 +46,9 @@ def whole(tiny_model: Any, tmp_path_factory: Any) -> Callable[[str], Run]:
     return make
 
 
-# Seen once, on a loaded machine, to end with other weights (killed at step 25 of 39, gone on from 13); two runs
-# at that step and several at others ended with the same. The cause is not found yet.
-NOT_ALWAYS = pytest.mark.xfail(strict=False, reason="lora was once seen to end with other weights under load")
+# Seen once, on a loaded machine, to end with other weights (killed at step 25 of 39, gone on from 13); two
+# runs at that step and several at others ended with the same. The cause is not found yet.
+NOT_ALWAYS = pytest.mark.xfail(strict=False, reason="lora was once seen to end elsewhere, under load")
 KILLED = [pytest.param(kind, marks=NOT_ALWAYS) if "lora" in kind else kind for kind in KINDS]
 
 
