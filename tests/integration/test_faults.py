@@ -26,8 +26,9 @@ def pause(run: Run, *, step: int) -> Paused:
 
 def require_same(found: Run, expected: Run, *, said: str = "") -> None:
     """Require the same weights within 1e-6 and the same lines of history, each once."""
-    assert largest_difference(found, expected) < 1e-6, said
+    # The history first: it names the step where the two part.
     assert found.steps() == expected.steps(), said
+    assert largest_difference(found, expected) < 1e-6, said
 
 
 @pytest.fixture(scope="module")
