@@ -11,7 +11,7 @@ import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -193,6 +193,10 @@ class AdaptationConfig:
     replay: float | None = Field(default=None, ge=0)
     """Source rows that are learnt again beside each target row, against forgetting, and it helps the target
     too; null: one beside each of up to 64 target rows, fewer beside each the more there are."""
+    mix: Literal["best", "balanced"] | Annotated[float, Field(ge=0, le=1)] | None = "best"
+    """Share of the change of the weights that is kept, 0 to 1 (WiSE-FT). best: the one of 0, 1/4, 1/2, 3/4
+    and 1 with the best score on the target's dev rows, 1 where these are too few; balanced: of those not
+    clearly worse, the best on the source's dev rows; null: all of it."""
     related_lang: str = "auto"
     """Translation: the language of the model that the target's starts from; auto takes the one that
     translates the dev rows best."""

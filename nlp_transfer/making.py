@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import AdaptationConfig, SourceStageConfig
 from nlp_transfer.data.rows import DomainData, Rows, TransferData
+from nlp_transfer.evaluation.mixes import write_mix
 from nlp_transfer.runs import fingerprint, versions
 from nlp_transfer.source_models import kept_source_model, source_seconds
 from nlp_transfer.training.costs import Cost, measured
@@ -73,7 +74,10 @@ class ModelMaker:
             elif self.settings.adaptation.method == "probe":
                 self._save_probe(self.fit_adapted_probe(cost), self.model_folder)
             else:
-                self._save(self.adapt(cost, adapter_folder=self.folder / "adapter"), self.model_folder)
+                trained = self.adapt(cost, adapter_folder=self.folder / "adapter")
+                if is_main():
+                    write_mix(self.folder, trained.fit.mix)
+                self._save(trained, self.model_folder)
         return cost
 
     # Training --------------------------------------------------------------------------------------
@@ -128,9 +132,10 @@ class ModelMaker:
             target.train,
             target.dev,
             cost,
-            procedure=self._adaptation_procedure(),
+            procedure=dataclasses.replace(self._adaptation_procedure(), mix=self.settings.adaptation.mix),
             revision=revision,
             replayed=source.train if source is not None else None,
+            source_dev=source.dev if source is not None else None,
             adapter_folder=adapter_folder,
         )
 

@@ -10,10 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import as_dict
+from nlp_transfer.diagnostics.forgetting import mix_finding
 from nlp_transfer.evaluation.compare import Scorer, verdict
+from nlp_transfer.evaluation.mixes import read_mix
 from nlp_transfer.runs import versions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nlp_transfer.data.checks import DataReport
     from nlp_transfer.recipe import TransferRecipe
 
@@ -117,3 +121,11 @@ def _counts(domain: Any, checked: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: checked[key] for key in COUNTED if key in checked}
     sizes = {"train": len(domain.train), "dev": len(domain.dev), "test": len(domain.test)}
     return {**sizes, "fingerprint": domain.test.fingerprint(), **kept}
+
+
+def add_mix(content: dict[str, Any], folder: Path) -> None:
+    """Add which mix of weights the run keeps, to the findings and as `mix`, where dev rows chose one."""
+    choice = read_mix(folder)
+    if choice is not None:
+        content["mix"] = choice.as_dict()
+        content["findings"].append(mix_finding(choice, metric=content["primary_metric"]).as_dict())

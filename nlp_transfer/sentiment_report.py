@@ -11,7 +11,7 @@ from nlp_transfer.evaluation.predictions import read_predictions
 from nlp_transfer.evaluation.scorers import assumed_accuracy_spread, classification_scorer
 from nlp_transfer.evaluation.scores import PRIMARY
 from nlp_transfer.findings import Finding
-from nlp_transfer.run_report import compared_systems, provenance, run_verdict
+from nlp_transfer.run_report import add_mix, compared_systems, provenance, run_verdict
 from nlp_transfer.runs import read_history
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
         seed=recipe.first_seed,
     )
     content["findings"] += [finding.as_dict() for finding in run_diagnostics(run)]
+    add_mix(content, recipe.folder)
     content["provenance"] = provenance(recipe, data, signatures=_signatures(recipe))
     report = TransferReport(content)
     test = recipe.data.target.test

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import AdaptationConfig, ArchitectureConfig, SourceStageConfig
 from nlp_transfer.data.pairs import PairDomain, Pairs, TransferPairs
+from nlp_transfer.evaluation.mixes import write_mix
 from nlp_transfer.runs import fingerprint, versions
 from nlp_transfer.source_models import kept_source_model, source_seconds
 from nlp_transfer.training.costs import Cost, measured
@@ -74,7 +75,10 @@ class TranslationMaker:
         with measured() as cost:
             cost.source_seconds = source_seconds(self.source_folder)
             if len(self.data.target.train):
-                self._save(self.adapt(cost, adapter_folder=self.folder / "adapter"), self.model_folder)
+                trained = self.adapt(cost, adapter_folder=self.folder / "adapter")
+                if is_main():
+                    write_mix(self.folder, trained.fit.mix)
+                self._save(trained, self.model_folder)
             else:
                 self._copy_start()
         return cost
@@ -88,9 +92,12 @@ class TranslationMaker:
             start,
             self.data.target,
             cost,
-            procedure=dataclasses.replace(self._adaptation_procedure(), related=self.related()),
+            procedure=dataclasses.replace(
+                self._adaptation_procedure(), related=self.related(), mix=self.settings.adaptation.mix
+            ),
             revision=revision,
             replayed=source.train if source is not None else None,
+            source_dev=source.dev if source is not None else None,
             adapter_folder=adapter_folder,
         )
 

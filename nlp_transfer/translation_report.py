@@ -12,7 +12,7 @@ from nlp_transfer.evaluation.predictions import read_translations
 from nlp_transfer.evaluation.scorers import ASSUMED_CHRF_SEED_SPREAD, translation_scorer
 from nlp_transfer.evaluation.translation_scores import PRIMARY, metric_signatures, worst_rows
 from nlp_transfer.findings import Finding
-from nlp_transfer.run_report import compared_systems, provenance, run_verdict
+from nlp_transfer.run_report import add_mix, compared_systems, provenance, run_verdict
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
@@ -55,6 +55,7 @@ def build_report(recipe: TranslationTransfer, data: DataReport, *, systems: list
         assumed_seed_spread=ASSUMED_CHRF_SEED_SPREAD,
         why_not=_why_not(recipe),
     )
+    add_mix(content, recipe.folder)
     signatures = {
         **metric_signatures(_only_language(target)),
         "interval": f"percentile bootstrap, {recipe.config.evaluation.bootstrap} resamples",

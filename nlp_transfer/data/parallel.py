@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 # More held-out pairs than these say nothing more; what is over is never trained on either.
 MAX_TEST_PAIRS, MAX_DEV_PAIRS = 2000, 1000
+# The dev side is a twentieth of the pairs, or what a user's files make it: of a few hundred too few to choose
+# anything on. Training pairs fill it up to so many, where they are few of all that were drawn.
+LEAST_DEV_PAIRS, LEAST_DRAWN_TO_FILL_UP = 25, 400
 Splits = dict[str, Pairs]
 
 
@@ -94,8 +97,10 @@ class _ReadDomain:
         rows = _nested_order(train.joined(dev), seed=seed)[:size]
         train_rows = [row for row in rows if row < len(train)]
         dev_rows = [row - len(train) for row in rows if row >= len(train)]
-        kept_dev = dev.take(dev_rows[:MAX_DEV_PAIRS])
-        drawn = train.take(train_rows)
+        dev_rows = dev_rows[:MAX_DEV_PAIRS]
+        moved = _missing_dev_pairs(drawn=len(rows), dev=len(dev_rows))
+        kept_dev = dev.take(dev_rows).joined(train.take(train_rows[:moved]))
+        drawn = train.take(train_rows[moved:])
         if not len(test):
             raise DataError(
                 f"data.{self.name}: none of its pairs can be held out for testing; it needs more pairs, or "
@@ -244,6 +249,18 @@ def _joined(parts: Sequence[Pairs]) -> Pairs:
         for name in ("ids", "sources", "targets", "directions"):
             getattr(whole, name).extend(getattr(part, name))
     return whole
+
+
+def _missing_dev_pairs(*, drawn: int, dev: int) -> int:
+    """Return how many of so many drawn pairs, of which some are dev pairs, are to select on beside those.
+
+    >>> _missing_dev_pairs(drawn=500, dev=5), _missing_dev_pairs(drawn=5000, dev=250)
+    (20, 0)
+    >>> _missing_dev_pairs(drawn=200, dev=10)
+    0
+    """
+    wanted = min(LEAST_DEV_PAIRS, MAX_DEV_PAIRS)
+    return max(0, wanted - dev) if drawn >= LEAST_DRAWN_TO_FILL_UP else 0
 
 
 def _nested_order(pairs: Pairs, *, seed: int) -> list[int]:

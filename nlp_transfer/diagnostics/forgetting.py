@@ -1,4 +1,4 @@
-"""Loss of specifics: what adaptation cost on the source, how far weights moved, which mix to keep.
+"""Loss of specifics: what adaptation cost on the source, how far weights moved, which mix was kept.
 
 Weights come as state dicts of NumPy or torch tensors; averaging and scoring mixed models is left to others.
 """
@@ -6,7 +6,7 @@ Weights come as state dicts of NumPy or torch tensors; averaging and scoring mix
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nlp_transfer.diagnostics.estimates import RESAMPLES, Estimate, Integers, judged, paired_difference
+from nlp_transfer.evaluation.mixes import MixChoice
 from nlp_transfer.findings import Finding
 
 # Two points of accuracy on the source are more than its test rows' noise in a full run.
 MIN_BACKWARD_TRANSFER = -0.02
-# Fewer dev rows have a standard error above 4 points: the rule would take any mix.
-MIN_DEV_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -34,28 +33,6 @@ class Drift:
     """Number of weights."""
     unmatched: list[str]
     """Tensors that only one side has, or that changed their shape: a new head, new tokens."""
-
-
-@dataclass(frozen=True)
-class MixPoint:
-    """One mix (1 - alpha) theta_source + alpha theta_adapted, scored on dev rows of both domains."""
-
-    alpha: float
-    target: float
-    source: float
-
-
-@dataclass(frozen=True)
-class MixChoice:
-    """The mix to keep, and between which ones there was a choice."""
-
-    alpha: float | None
-    """None where there are too few dev rows to choose on: keep the adapted model."""
-    frontier: list[MixPoint]
-    """The points that no other beats on one domain without losing on the other, by alpha."""
-    dev_rows: int
-    standard_error: float | None
-    """Of the best target score, in the scores' unit."""
 
 
 def backward_transfer(
@@ -123,43 +100,6 @@ def layer_of(name: str) -> str:
     return ".".join(parts[: numbers[0] + 1] if numbers else parts[:-1] or parts)
 
 
-def choose_mix(points: Sequence[MixPoint], *, dev_rows: int) -> MixChoice:
-    """Choose the mix that keeps most of the source without clearly losing on the target.
-
-    Of all mixes whose target score is within one standard error of the best one, that with the best source
-    score is taken; of equal ones the better on the target.
-
-    Source: Wortsman et al. 2022, Robust fine-tuning of zero-shot models (WiSE-FT), equation 1; the
-    one-standard-error rule is that of Breiman et al. 1984, section 3.4.3.
-
-    Args:
-        points: at least one, scored on dev rows (never on test rows); scores are accuracies.
-        dev_rows: target dev rows.
-
-    Raises:
-        ValueError: there are no points.
-    """
-    frontier = pareto_frontier(points)
-    if dev_rows < MIN_DEV_ROWS:
-        return MixChoice(None, frontier, dev_rows, None)
-    best = max(point.target for point in points)
-    standard_error = math.sqrt(max(best * (1 - best), 0.0) / dev_rows)
-    near = [point for point in points if point.target >= best - standard_error]
-    chosen = max(near, key=lambda point: (point.source, point.target))
-    return MixChoice(chosen.alpha, frontier, dev_rows, standard_error)
-
-
-def pareto_frontier(points: Sequence[MixPoint]) -> list[MixPoint]:
-    """Return the points that no other one dominates, by alpha.
-
-    >>> mixes = [MixPoint(0, 0.7, 0.9), MixPoint(0.5, 0.6, 0.8), MixPoint(1, 0.8, 0.7)]
-    >>> [point.alpha for point in pareto_frontier(mixes)]
-    [0, 1]
-    """
-    kept = [point for point in points if not any(_dominates(other, point) for other in points)]
-    return sorted(kept, key=lambda point: point.alpha)
-
-
 def forgetting_finding(change: Estimate, *, threshold: float = MIN_BACKWARD_TRANSFER) -> Finding:
     """Word what adaptation changed on the source; warn below `threshold`."""
     return judged(
@@ -188,25 +128,28 @@ def drift_finding(drift: Drift, *, layers: int = 3) -> Finding:
     return Finding("weight_drift", "info", drift.overall, None, evidence, "")
 
 
-def mix_finding(choice: MixChoice) -> Finding:
-    """Word which mix of source and adapted weights the dev rows choose; it informs."""
-    if choice.alpha is None:
-        evidence = f"not measured: {choice.dev_rows:,} dev rows, at least {MIN_DEV_ROWS} are needed"
-    else:
-        reach = ", ".join(
-            f"{point.alpha:g}: target {point.target:.3f}, source {point.source:.3f}"
-            for point in choice.frontier
-        )
-        evidence = (
-            f"mix {choice.alpha:g} of the adapted weights is within one standard error "
-            f"({choice.standard_error:.3f}, n = {choice.dev_rows:,} dev rows) of the best; frontier: {reach}"
-        )
-    return Finding("weight_mix", "info", choice.alpha, None, evidence, "")
+def mix_finding(choice: MixChoice, *, metric: str) -> Finding:
+    """Word which mix of start and adapted weights the dev rows chose; it informs.
 
-
-def _dominates(first: MixPoint, second: MixPoint) -> bool:
-    no_worse = first.target >= second.target and first.source >= second.source
-    return no_worse and (first.target > second.target or first.source > second.source)
+    Args:
+        choice: the run's.
+        metric: of the scores.
+    """
+    scale = 1 if metric == "chrf++" else 100
+    reach = "; ".join(
+        f"{point.alpha:g}: {point.target * scale:.1f}"
+        + ("" if point.source is None else f" and {point.source * scale:.1f} on the source")
+        for point in choice.points
+    )
+    evidence = (
+        f"{choice.alpha:g} of the change of the weights is kept, chosen by {metric} on n = "
+        f"{choice.dev_rows:,} dev rows ({reach})"
+    )
+    kept_start = "the dev rows show no gain from adapting: more target rows are needed, or other ones"
+    return Finding(
+        "weight_mix", "warn" if choice.alpha == 0 else "info", choice.alpha, 0.0, evidence,
+        kept_start if choice.alpha == 0 else "",
+    )  # fmt: skip
 
 
 def _float_array(tensor: Any) -> npt.NDArray[np.float64]:

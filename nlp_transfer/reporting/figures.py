@@ -37,6 +37,8 @@ def draw_figures(
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {**({"systems": systems_figure} if report.domains else {}), **figures}
+    if "mix" in report.content:
+        drawn["mix"] = mix_figure
     return [save_figure(draw(report), folder / f"{name}.png") for name, draw in drawn.items()]
 
 
@@ -57,6 +59,34 @@ def systems_figure(report: TransferReport) -> Any:
     figure.supxlabel(
         f"{metric.label}{unit} with 95% bootstrap interval over the test rows", fontsize=10.5, color=INK
     )
+    return figure
+
+
+def mix_figure(report: TransferReport) -> Any:
+    """Draw what each mix of start and adapted weights scores on dev rows: target against source, or alone."""
+    mix, metric = report.content["mix"], metric_of(report.primary_metric)
+    figure = new_figure(WIDTH_INCHES * 0.62, 4.0)
+    panel = figure.subplots()
+    two = all(point["source"] is not None for point in mix["points"])
+    along = [point["source"] * metric.factor if two else point["alpha"] for point in mix["points"]]
+    target = [point["target"] * metric.factor for point in mix["points"]]
+    panel.plot(along, target, color=LIGHT, linewidth=1.6, zorder=2)
+    for point, x, y in zip(mix["points"], along, target, strict=True):
+        kept = point["alpha"] == mix["alpha"]
+        panel.plot(x, y, marker="o", markersize=9 if kept else 7, color=BLUE if kept else GREY, zorder=3,
+                   markeredgecolor="white")  # fmt: skip
+        panel.annotate(
+            f"{point['alpha']:g}{' kept' if kept else ''}", (x, y), xytext=(7, 6), textcoords="offset points",
+            fontsize=10, color=BLUE if kept else INK, fontweight="bold" if kept else "normal",
+        )  # fmt: skip
+    unit = f" ({metric.unit})" if metric.unit else ""
+    panel.set_ylabel(f"target dev {metric.label}{unit}", fontsize=10.5, color=INK)
+    panel.set_xlabel(
+        f"source dev {metric.label}{unit}" if two else "share of the change of the weights", fontsize=10.5,
+        color=INK,
+    )  # fmt: skip
+    tidy(panel, grid="both")
+    panel.margins(0.14)
     return figure
 
 

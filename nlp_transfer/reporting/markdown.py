@@ -14,6 +14,7 @@ from nlp_transfer.reporting.report import METRICS, TransferReport, metric_of, pr
 
 DATA_COLUMNS = ("card", "revision", "train", "dev", "test", "unused", "dropped", "fingerprint", "licence")
 ALTERNATIVE_TEXTS = {
+    "mix": "Dev scores of each mix of the weights before and after adaptation, target against source",
     "systems": "Score of each system with its 95% interval, on target and source test rows",
     "confusion": "Confusion matrix of the adapted model on the target's test rows",
     "reliability": "Reliability of the adapted model's probabilities on the target's test rows",

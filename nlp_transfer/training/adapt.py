@@ -30,6 +30,7 @@ from nlp_transfer.models.loading import freeze, load_classifier
 from nlp_transfer.models.probe import ProbeHead
 from nlp_transfer.training.baselines import fit_probe
 from nlp_transfer.training.fit import FitResult, fit, parameter_counts
+from nlp_transfer.training.mixing import mixing_for
 from nlp_transfer.training.processes import is_main
 
 
@@ -49,6 +50,8 @@ class Procedure:
     target_modules: str | Sequence[str] = "auto"
     replay: float | None = 0.0
     """Source rows beside each target row; None follows from the number of target rows."""
+    mix: str | float | None = None
+    """Which mix with the start's weights is kept (training/mixing.py); None keeps the trained ones."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def train_classifier(
     revision: str | None = None,
     pretrained: bool = True,
     replayed: Rows | None = None,
+    source_dev: Rows | None = None,
     history: Path | None = None,
     adapter_folder: Path | None = None,
 ) -> Trained:
@@ -88,6 +92,7 @@ def train_classifier(
         revision: Hub revision of the start.
         pretrained: False starts all weights at random and trains them all, whatever the method.
         replayed: source rows, of which `procedure.replay` times the target's number join the training.
+        source_dev: the source's dev rows, for the choice of a mix.
         history: file for one line a logged step.
         adapter_folder: where `lora` leaves its adapter alone.
     """
@@ -111,6 +116,8 @@ def train_classifier(
             seed=procedure.seed,
         )
     trainable, total = parameter_counts(model)
+    # A new head starts at random: there is nothing before to mix with.
+    mixing = mixing_for(procedure.mix, model, source_dev) if pretrained and not loaded.fresh else None
     plan = budget(train, replayed, dataclasses.replace(procedure, method=method))
     result = fit(
         model,
@@ -124,6 +131,7 @@ def train_classifier(
         history=history,
         seed=procedure.seed,
         max_length_tokens=procedure.max_length_tokens,
+        mixing=mixing,
     )
     model = result.model
     if isinstance(model, PeftModel):

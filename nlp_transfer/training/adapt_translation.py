@@ -29,6 +29,7 @@ from nlp_transfer.models.translation import (
 )
 from nlp_transfer.training.fit_translation import fit_translator
 from nlp_transfer.training.loop import FitResult, parameter_counts
+from nlp_transfer.training.mixing import mixing_for
 from nlp_transfer.training.processes import is_main
 
 # Chosen on dev rows; benchmarks/results/translation_defaults.json has the runs.
@@ -72,6 +73,8 @@ class TranslationProcedure:
     """Source pairs beside each target pair; None takes the default."""
     passes_factor: float = 1.0
     """Times the usual number of passes, for a run that is to take as long as another one."""
+    mix: str | float | None = None
+    """Which mix with the start's weights is kept (training/mixing.py); None keeps the trained ones."""
     related: Mapping[str, str] | None = None
     """For a language that the start does not have, the start's own code of the one that it starts from."""
 
@@ -99,6 +102,7 @@ def train_translator(
     revision: str | None = None,
     pretrained: bool = True,
     replayed: Pairs | None = None,
+    source_dev: Pairs | None = None,
     history: Path | None = None,
     adapter_folder: Path | None = None,
 ) -> TrainedTranslator:
@@ -114,6 +118,7 @@ def train_translator(
         revision: Hub revision of the start.
         pretrained: False starts all weights at random and trains them all, whatever the method.
         replayed: source pairs, of which `procedure.replay` times the target's number join the training.
+        source_dev: the source's dev pairs, for the choice of a mix.
         history: file for one line a logged step.
         adapter_folder: where `lora` leaves its adapter alone.
 
@@ -137,16 +142,22 @@ def train_translator(
             new_ids=new_ids, seed=procedure.seed,
         )  # fmt: skip
     trainable, total = parameter_counts(model)
+    trained_start = pretrained and isinstance(start, str)
+    mixing = (
+        mixing_for(procedure.mix, model, None if source_dev is None else _few(source_dev))
+        if trained_start
+        else None
+    )
     arguments = training_arguments(
         loaded, replace(procedure, method=method), pairs=len(train),
-        trained_start=pretrained and isinstance(start, str),
+        trained_start=trained_start,
     )  # fmt: skip
     rows, arguments = with_replay(train, replayed, arguments, procedure)
     result = fit_translator(
         loaded,
         model,
         rows,
-        dev.take(range(min(len(dev), MAX_SELECTION_PAIRS))),
+        _few(dev),
         label=label,
         arguments=arguments,
         batch_tokens=_batch_tokens(procedure),
@@ -155,6 +166,7 @@ def train_translator(
         history=history,
         seed=procedure.seed,
         max_length_tokens=procedure.max_length_tokens,
+        mixing=mixing,
     )
     model = result.model
     if isinstance(model, PeftModel):
@@ -165,6 +177,10 @@ def train_translator(
     for parameter in loaded.model.parameters():
         parameter.requires_grad_(True)
     return TrainedTranslator(loaded, result, trainable, total, result.target_ratio)
+
+
+def _few(dev: Pairs) -> Pairs:
+    return dev.take(range(min(len(dev), MAX_SELECTION_PAIRS)))
 
 
 def _start(

@@ -6,6 +6,7 @@ where batches come from (samplers.py). What to train on, and what for, is left t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ from nlp_transfer.training.loop import (
     say_what_follows,
     with_selection,
 )
+from nlp_transfer.training.mixing import LEAST_ROWS, Mixing, mix_weights
 from nlp_transfer.training.samplers import LengthGroupedSampler
-from nlp_transfer.training.selection import dev_metrics
+from nlp_transfer.training.selection import dev_metrics, resampled_accuracy
 
 __all__ = ["FitResult", "LengthGroupedTrainer", "TokenizedRows", "fit", "parameter_counts"]
 
@@ -75,6 +77,7 @@ def fit(
     evaluations: int = 1,
     seed: int,
     max_length_tokens: int,
+    mixing: Mixing | None = None,
 ) -> FitResult:
     """Train a sequence classifier in place; with dev rows, selection.py's step is kept, else the last.
 
@@ -90,6 +93,7 @@ def fit(
         evaluations: dev evaluations in an epoch.
         seed: starts dropout and orders the rows.
         max_length_tokens: longer texts are cut.
+        mixing: which mix with the weights before training is kept; None keeps the trained ones.
 
     Raises:
         RunError: the loss is not a number any more.
@@ -119,7 +123,18 @@ def fit(
         trainer, label, rows=len(train_set), batch=f"batch {batch}",
         tokens_a_step=batch * tokens / max(1, len(train_set)),
     )  # fmt: skip
-    return run_trainer(trainer, label=label, seed=seed, history=history, tokens_an_epoch=tokens)
+    result = run_trainer(trainer, label=label, seed=seed, history=history, tokens_an_epoch=tokens)
+    if mixing is None:
+        return result
+    began = time.perf_counter()
+    choice = mix_weights(
+        trainer, mixing,
+        source_dev=TokenizedRows(
+            _by_length(mixing.source_dev), tokenizer, max_length_tokens=max_length_tokens
+        ) if mixing.source_dev is not None else None,
+        resampled=resampled_accuracy, least_rows=LEAST_ROWS, label=label,
+    )  # fmt: skip
+    return result.with_mix(choice, seconds=time.perf_counter() - began)
 
 
 def _by_length(rows: Rows) -> Rows:

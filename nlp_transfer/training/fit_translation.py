@@ -7,6 +7,7 @@ the model, so that label smoothing works for every family and all batches of a s
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ from nlp_transfer.training.loop import (
     say_what_follows,
     with_selection,
 )
+from nlp_transfer.training.mixing import LEAST_PAIRS, Mixing, mix_weights
 from nlp_transfer.training.samplers import TokenBatchSampler
-from nlp_transfer.training.selection import translation_dev_metrics
+from nlp_transfer.training.selection import resampled_chrf, translation_dev_metrics
 
 IGNORED = -100
 
@@ -189,6 +191,7 @@ def fit_translator(
     evaluations: int = 1,
     seed: int,
     max_length_tokens: int,
+    mixing: Mixing | None = None,
 ) -> FitResult:
     """Train a translation model in place; with dev pairs, selection.py's step is kept, else the last.
 
@@ -205,6 +208,7 @@ def fit_translator(
         evaluations: dev evaluations in the whole run.
         seed: starts dropout and orders the pairs.
         max_length_tokens: of either side.
+        mixing: which mix with the weights before training is kept; None keeps the trained ones.
 
     Raises:
         DataError: every pair is too long.
@@ -236,10 +240,11 @@ def fit_translator(
         processing_class=loaded.tokenizer,
         compute_loss_func=TokenLoss(settings.label_smoothing_factor),
     )
-    trainer.compute_metrics = translation_dev_metrics(
-        lambda ids: loaded.tokenizer.batch_decode(ids, skip_special_tokens=True),
-        lambda: earlier_values(trainer, "eval_chrf"),
-    )
+
+    def decode(ids: list[list[int]]) -> list[str]:
+        return loaded.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
+
+    trainer.compute_metrics = translation_dev_metrics(decode, lambda: earlier_values(trainer, "eval_chrf"))
     tokens = int(train_set.source_lengths.sum() + train_set.target_lengths.sum())
     steps = len(trainer.get_train_dataloader()) // settings.gradient_accumulation_steps
     size = f"{batch_tokens:,} padded tokens" if batch_tokens else f"{settings.train_batch_size} rows"
@@ -248,6 +253,17 @@ def fit_translator(
     )
     try:
         result = run_trainer(trainer, label=label, seed=seed, history=history, tokens_an_epoch=tokens)
+        if mixing is not None:
+            began = time.perf_counter()
+            choice = mix_weights(
+                trainer, mixing,
+                source_dev=EncodedPairs(
+                    _by_length(mixing.source_dev), loaded, max_length_tokens=max_length_tokens
+                ) if mixing.source_dev is not None else None,
+                resampled=lambda prediction: resampled_chrf(prediction, decode),
+                least_rows=LEAST_PAIRS, label=label,
+            )  # fmt: skip
+            result = result.with_mix(choice, seconds=time.perf_counter() - began)
     finally:
         loaded.model.set_attn_implementation(attention)
     return dataclasses.replace(result, target_ratio=target_ratio(train_set))

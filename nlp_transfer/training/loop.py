@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from nlp_transfer.evaluation.mixes import MixChoice
 from nlp_transfer.models.loading import quiet_library
 from nlp_transfer.training.callbacks import HistoryFile, LossGuard, ProgressBar, SelectionClock
 from nlp_transfer.training.checkpoints import newest_whole_checkpoint
@@ -54,6 +55,12 @@ class FitResult:
     history: list[dict[str, Any]]
     target_ratio: float = 0.0
     """Translation: tokens that nearly all training targets have at most for each of their source's."""
+    mix: MixChoice | None = None
+    """Which mix with the weights before training was kept, where dev rows chose one."""
+
+    def with_mix(self, choice: MixChoice | None, *, seconds: float) -> FitResult:
+        """Return the same with the choice of a mix, and the time that it took."""
+        return replace(self, mix=choice, selection_seconds=self.selection_seconds + seconds)
 
 
 def run_trainer(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 # Resamples of the dev rows behind the standard error of a dev score.
 DEV_RESAMPLES = 200
@@ -77,18 +78,37 @@ def translation_dev_metrics(
         decode: turns ids into texts.
         earlier: returns the dev chrF++ of the steps before.
     """
-    from nlp_transfer.evaluation.translation_scores import chrf_of_counts, chrf_statistics
 
     def compute(prediction: Any) -> dict[str, float]:
-        hypotheses, references = (
-            decode([[number for number in row if number >= 0] for row in np.asarray(ids).tolist()])
-            for ids in (prediction.predictions, prediction.label_ids)
-        )
-        rows = len(references)
-        weights = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), size=DEV_RESAMPLES)
-        scores = chrf_of_counts(np.vstack([np.ones(rows), weights]) @ chrf_statistics(hypotheses, references))
+        scores = resampled_chrf(prediction, decode)
         chrf = float(scores[0])
         kept = latest_not_worse(chrf, earlier(), standard_error=float(scores[1:].std(ddof=1)))
         return {"chrf": chrf, "selection": kept}
 
     return compute
+
+
+def resampled_accuracy(prediction: Any) -> npt.NDArray[np.float64]:
+    """Score a classified dev set, shape (1 + resamples,): its accuracy, then that of each resample."""
+    right = np.asarray(prediction.predictions).argmax(-1) == prediction.label_ids
+    scores: npt.NDArray[np.float64] = resampling_weights(len(right)) @ right / len(right)
+    return scores
+
+
+def resampled_chrf(
+    prediction: Any, decode: Callable[[list[list[int]]], list[str]]
+) -> npt.NDArray[np.float64]:
+    """Score a translated dev set, shape (1 + resamples,): their chrF++, then that of each resample."""
+    from nlp_transfer.evaluation.translation_scores import chrf_of_counts, chrf_statistics
+
+    hypotheses, references = (
+        decode([[number for number in row if number >= 0] for row in np.asarray(ids).tolist()])
+        for ids in (prediction.predictions, prediction.label_ids)
+    )
+    return chrf_of_counts(resampling_weights(len(references)) @ chrf_statistics(hypotheses, references))
+
+
+def resampling_weights(rows: int) -> npt.NDArray[np.float64]:
+    """Return how often each row counts: once, then as each resample draws it; always the same ones."""
+    drawn = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), size=DEV_RESAMPLES)
+    return np.vstack([np.ones(rows), drawn])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from looking import Killed, report_of
 from safetensors.torch import load_file
 from tiny_translation import english, write_pairs
@@ -354,3 +355,55 @@ def test_the_page_and_the_json_agree(finished: Path) -> None:
     page = (finished / "report.md").read_text()
     shown = re.findall(r"\d+\.\d", page)
     assert f"{chrf(finished, 'adapted'):.1f}" in shown
+
+
+# Mixes with the start's weights -------------------------------------------------------------------
+
+
+def test_dev_pairs_choose_the_mix_and_the_report_tells_it(
+    make: MakeRecipe, parent: dict[str, Any], files: dict[str, Path], tmp_path: Path
+) -> None:
+    pairs = files["gl"].read_text().splitlines()
+    parts = {"train": pairs[1:60], "dev": pairs[60:100], "test": pairs[100:]}
+    for name, lines in parts.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join([pairs[0], *lines]) + "\n")
+    splits = {name: str(tmp_path / f"{name}.csv") for name in parts}
+    target = {"splits": splits, "src_lang": "en", "tgt_lang": "gl", "clean": False}
+    # A learning rate of nearly nothing: the start and all mixes are one model, and the start is kept.
+    changes = {**parent, "data__target": target, "evaluation__baselines": ["copy", "zero_shot"]}
+    for name, rate, kept in (("still", 1e-12, [0.0]), ("learns", 3e-3, [0.5, 0.75, 1.0])):
+        folder = tmp_path / name
+        make(folder, **changes, adaptation__training={"num_train_epochs": 12, "learning_rate": rate}).run()
+        report = report_of(folder)
+        assert report["mix"]["alpha"] in kept
+        assert [point["alpha"] for point in report["mix"]["points"]] == [0, 0.25, 0.5, 0.75, 1]
+        assert all(point["source"] is not None for point in report["mix"]["points"])
+        best = max(report["mix"]["points"], key=lambda point: point["target"])
+        assert best["alpha"] == report["mix"]["alpha"] and report["mix"]["dev_rows"] >= 25
+        finding = next(entry for entry in report["findings"] if entry["check"] == "weight_mix")
+        assert finding["value"] == report["mix"]["alpha"]
+        assert finding["severity"] == ("warn" if name == "still" else "info")
+        assert (folder / "figures" / "mix.png").is_file()
+    assert translations(tmp_path / "still", "adapted") == translations(tmp_path / "still", "zero_shot")
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_given_mix_is_that_share_of_the_change(
+    method: str, make: MakeRecipe, parent: dict[str, Any], tmp_path: Path
+) -> None:
+    weights = {}
+    for mix in (0.0, 0.5, 1.0):
+        recipe = make(tmp_path / str(mix), **parent, adaptation__mix=mix, adaptation__method=method)
+        recipe.train()
+        weights[mix] = load_file(recipe.folder / "model" / "model.safetensors")
+    moved = 0
+    for name, whole in weights[1.0].items():
+        change = whole - weights[0.0][name]
+        torch.testing.assert_close(weights[0.5][name], weights[0.0][name] + change / 2, atol=1e-5, rtol=1e-4)
+        moved += int(change.abs().max() > 1e-4)
+    assert moved > 5
+    start = load_file(Path(parent["model"]["path"]) / "model.safetensors")
+    shared = "model.shared.weight"
+    # All but the new language's row, which may take the place of an unused one.
+    rows = (weights[0.0][shared][: len(start[shared])] != start[shared]).any(dim=1)
+    assert rows.sum() <= 1

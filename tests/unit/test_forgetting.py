@@ -1,4 +1,4 @@
-"""Forgetting, drift and mixes on models whose change is known; the chain and its guard; overfitting."""
+"""Forgetting and drift on models whose change is known; the chain and its guard; overfitting."""
 
 from __future__ import annotations
 
@@ -17,14 +17,10 @@ from nlp_transfer.diagnostics.continual import (
 )
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import (
-    MixPoint,
     backward_transfer,
-    choose_mix,
     drift_finding,
     forgetting_finding,
     layer_of,
-    mix_finding,
-    pareto_frontier,
     weight_drift,
 )
 from nlp_transfer.diagnostics.overfitting import (
@@ -119,39 +115,6 @@ def test_a_layer_that_started_at_zero_has_no_relative_drift():
 )
 def test_layers_are_named_up_to_their_number(name, layer):
     assert layer_of(name) == layer
-
-
-MIXES = [
-    MixPoint(0.0, target=0.70, source=0.90),
-    MixPoint(0.25, target=0.79, source=0.89),
-    MixPoint(0.5, target=0.815, source=0.87),
-    MixPoint(0.75, target=0.82, source=0.86),
-    MixPoint(1.0, target=0.81, source=0.82),
-]
-
-
-@pytest.mark.parametrize(
-    ("dev_rows", "alpha"),
-    # Standard errors of the best, 0.82: 0.027 with 200 rows, 0.0121 with 1,000, 0.0038 with 10,000.
-    [(200, 0.5), (150, 0.25), (1_000, 0.5), (10_000, 0.75)],
-)
-def test_the_mix_keeps_the_source_within_one_standard_error(dev_rows, alpha):
-    choice = choose_mix(MIXES, dev_rows=dev_rows)
-    assert choice.alpha == alpha
-    assert choice.standard_error == pytest.approx(math.sqrt(0.82 * 0.18 / dev_rows))
-    assert f"n = {dev_rows:,} dev rows" in mix_finding(choice).evidence
-
-
-def test_no_mix_is_chosen_on_few_dev_rows():
-    choice = choose_mix(MIXES, dev_rows=99)
-    assert (choice.alpha, choice.standard_error) == (None, None)
-    assert mix_finding(choice).evidence == "not measured: 99 dev rows, at least 100 are needed"
-
-
-def test_the_frontier_leaves_out_what_another_point_beats():
-    assert [point.alpha for point in pareto_frontier(MIXES)] == [0.0, 0.25, 0.5, 0.75]
-    twice = [MixPoint(0, 0.5, 0.5), MixPoint(1, 0.5, 0.5)]
-    assert pareto_frontier(twice) == twice
 
 
 # Rows: after each of three adaptations; columns: test sets; a test set is first scored when it is learnt.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,49 @@ def test_a_random_start_is_trained_whole_and_as_full_does(
         assert trained.trainable == trained.total
         assert given == quick
         assert not hasattr(trained.model, "peft_config")
+
+
+# Mixes with the start's weights -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "lp_ft"])
+def test_dev_rows_choose_between_the_start_and_what_was_trained(
+    method: str, tiny_model: Any, tmp_path: Path
+) -> None:
+    """What is handed back scores on the dev rows as its mix did, and never below the start."""
+    start = tmp_path / "start"
+    procedure = Procedure(
+        method="full", label_names=LABELS, max_length_tokens=40, seed=0,
+        arguments={"learning_rate": 3e-3, "num_train_epochs": 15, "bf16": False},
+    )  # fmt: skip
+    source = train_classifier(
+        str(tiny_model("bert")), procedure, rows("movies", 120), label="s", folder=tmp_path / "s"
+    )
+    source.model.save_pretrained(start)
+    source.tokenizer.save_pretrained(start)
+    right, dev = rows("movies", 120, seed=2), rows("movies", 120, seed=3)
+    swapped = Rows(right.ids, right.texts, 1 - right.labels)
+    # lp_ft's head is a probe of the rows that it trains on.
+    for train in (right,) if method == "lp_ft" else (swapped, right):
+        trained = train_classifier(
+            str(start), dataclasses.replace(procedure, method=method, mix="best"), train, dev,
+            label="a", folder=tmp_path / train.fingerprint(), source_dev=dev,
+        )  # fmt: skip
+        choice = trained.fit.mix
+        assert choice is not None
+        scores = predict_logits(trained.model, trained.tokenizer, dev.texts, max_length_tokens=40)
+        accuracy = (scores.argmax(axis=1) == dev.labels).mean()
+        kept = next(point for point in choice.points if point.alpha == choice.alpha)
+        assert accuracy == pytest.approx(kept.target) == pytest.approx(kept.source)
+        assert kept.target == max(point.target for point in choice.points) >= choice.points[0].target > 0.7
+
+
+def test_a_new_head_is_mixed_with_nothing(tiny_model: Any, tmp_path: Path) -> None:
+    procedure = Procedure(
+        method="full", label_names=LABELS, max_length_tokens=40, seed=0, arguments={"bf16": False}, mix="best"
+    )
+    trained = train_classifier(
+        str(tiny_model("bert")), procedure, rows("movies", 60), rows("movies", 120, seed=3), label="t",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert trained.fit.mix is None
