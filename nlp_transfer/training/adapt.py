@@ -24,6 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from nlp_transfer.data.rows import EMPTY, Rows
 from nlp_transfer.data.splits import nested_subset
+from nlp_transfer.evaluation.mixes import Rule
 from nlp_transfer.models.adapters import add_adapter, merge, save_adapter
 from nlp_transfer.models.batching import length_sorted_batches
 from nlp_transfer.models.loading import freeze, load_classifier
@@ -50,7 +51,7 @@ class Procedure:
     target_modules: str | Sequence[str] = "auto"
     replay: float | None = 0.0
     """Source rows beside each target row; None follows from the number of target rows."""
-    mix: str | float | None = None
+    mix: Rule | float | None = None
     """Which mix with the start's weights is kept (training/mixing.py); None keeps the trained ones."""
 
 

@@ -18,6 +18,7 @@ import torch
 from peft import PeftModel
 
 from nlp_transfer.data.pairs import NO_PAIRS, Pairs
+from nlp_transfer.evaluation.mixes import Rule
 from nlp_transfer.models.adapters import add_translation_adapter, merge, save_adapter
 from nlp_transfer.models.loading import freeze_encoder_layers
 from nlp_transfer.models.translation import (
@@ -73,7 +74,7 @@ class TranslationProcedure:
     """Source pairs beside each target pair; None takes the default."""
     passes_factor: float = 1.0
     """Times the usual number of passes, for a run that is to take as long as another one."""
-    mix: str | float | None = None
+    mix: Rule | float | None = None
     """Which mix with the start's weights is kept (training/mixing.py); None keeps the trained ones."""
     related: Mapping[str, str] | None = None
     """For a language that the start does not have, the start's own code of the one that it starts from."""
