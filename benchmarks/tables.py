@@ -60,18 +60,26 @@ def faults(results: dict[str, Any]) -> list[str]:
 
 
 def translation_quality(results: dict[str, Any]) -> list[str]:
-    """Tabulate chrF++ by the number of pairs, and chrF of `adapted` beside the rule-based system's."""
+    """Tabulate chrF++ by the number of pairs, the share of the change that was kept, what the parent's pairs
+    lost or won, and chrF of `adapted` beside the rule-based system's.
+    """
     systems = ("copy", "zero_shot", "scratch", "adapted")
     lines = [
-        f"| pairs | {' | '.join(f'{name} chrF++' for name in systems)} | adapted chrF | Apertium chrF |",
-        f"|---:|{'---:|' * (len(systems) + 2)}",
+        f"| pairs | {' | '.join(f'{name} chrF++' for name in systems)} | mix | parent's pairs | adapted chrF | "
+        "Apertium chrF |",
+        f"|---:|{'---:|' * (len(systems) + 4)}",
     ]
     for key in sorted(results["cells"], key=lambda key: int(key.partition("/")[0])):
-        cell = results["cells"][key]
+        cell = results["cells"][key]["systems"]
         scores = [f"{cell[name]['chrf++']['value']:.1f}" if name in cell else "-" for name in systems]
         adapted = f"{cell['adapted']['chrf']:.1f}"
         size = int(key.partition("/")[0])
-        lines.append(f"| {size:,} | {' | '.join(scores)} | {adapted} | {results['apertium_chrf']} |")
+        mix = (results["cells"][key]["mix"] or {}).get("alpha", 1)
+        change = cell["adapted"]["source_chrf++"]["value"] - cell["zero_shot"]["source_chrf++"]["value"]
+        lines.append(
+            f"| {size:,} | {' | '.join(scores)} | {mix:g} | {change:+.1f} | {adapted} | "
+            f"{results['apertium_chrf']} |"
+        )
     return lines
 
 
