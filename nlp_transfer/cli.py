@@ -49,6 +49,15 @@ Overrides = Annotated[
         help="Values to change, such as data.target.train_size=256.", metavar="[KEY.SUB=VALUE]..."
     ),
 ]
+ContinueFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--continue-from",
+        help="Go on from an adapted model: a run folder, its model/, or a Hub id; its earlier test sets are "
+        "scored again.",
+        metavar="MODEL",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DEBUG = {"on": False}
 
@@ -107,9 +116,10 @@ def check(
             "(evaluation.external)."
         ),
     ] = None,
+    continue_from: ContinueFrom = None,
 ) -> None:
     """Look at a recipe's data and model before training: what cannot work, and what is doubtful."""
-    recipe = _recipe(config, overrides or [])
+    recipe = _recipe(config, overrides or [], continue_from)
     report = recipe.check()
     if write_test is not None:
         recipe.write_test_sources(write_test)
@@ -117,24 +127,34 @@ def check(
 
 
 @app.command()
-def run(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def run(
+    config: Config,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    continue_from: ContinueFrom = None,
+) -> None:
     """Check, train, evaluate and report; started again, it goes on where it stopped."""
-    recipe = _recipe(config, overrides or [])
+    recipe = _recipe(config, overrides or [], continue_from)
     _print_report(recipe.run(), as_json)
 
 
 @app.command()
-def train(config: Config, overrides: Overrides = None) -> None:
+def train(config: Config, overrides: Overrides = None, continue_from: ContinueFrom = None) -> None:
     """Check the data, make the source model and adapt it."""
-    recipe = _recipe(config, overrides or [])
+    recipe = _recipe(config, overrides or [], continue_from)
     recipe.train()
     print(recipe.folder / "model")
 
 
 @app.command()
-def evaluate(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def evaluate(
+    config: Config,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    continue_from: ContinueFrom = None,
+) -> None:
     """Score a trained run beside its baselines and write the report."""
-    _print_report(_recipe(config, overrides or []).evaluate(), as_json)
+    _print_report(_recipe(config, overrides or [], continue_from).evaluate(), as_json)
 
 
 @app.command()
@@ -415,7 +435,7 @@ def main() -> None:
 
 
 def run_script(task: str) -> int:
-    """Run a recipe for its `train.py`: `--config FILE [key.sub=value ...]`.
+    """Run a recipe for its `train.py`: `--config FILE [key.sub=value ...] [--continue-from MODEL]`.
 
     Returns:
         The exit status.
@@ -424,12 +444,14 @@ def run_script(task: str) -> int:
 
     @script.command(help=f"Run a {task} recipe on the processes that accelerate started.")
     def _(
-        config: Annotated[Path, typer.Option(help="A recipe's YAML file.")], overrides: Overrides = None
+        config: Annotated[Path, typer.Option(help="A recipe's YAML file.")],
+        overrides: Overrides = None,
+        continue_from: ContinueFrom = None,
     ) -> None:
         from nlp_transfer.training.processes import is_main
 
         _log_to_stderr(logging.INFO if is_main() else logging.WARNING)
-        report = _recipe(config, overrides or []).run()
+        report = _recipe(config, overrides or [], continue_from).run()
         if is_main():
             _print_report(report, as_json=False)
 
@@ -438,12 +460,12 @@ def run_script(task: str) -> int:
     return 0
 
 
-def _recipe(config: Path, overrides: list[str]) -> Any:
+def _recipe(config: Path, overrides: list[str], continue_from: str | None = None) -> Any:
     """Build the recipe class that the YAML's task asks for."""
     from nlp_transfer.config import load_config
     from nlp_transfer.recipes_by_task import recipe_class
 
-    loaded = load_config(config, overrides)
+    loaded = load_config(config, overrides, continue_from=continue_from)
     return recipe_class(loaded.task)(loaded)
 
 

@@ -176,6 +176,16 @@ class SourceStageConfig:
 
 
 @dataclass(frozen=True, config=STRICT)
+class GuardConfig:
+    """What an adapted model may lose of what it could do before; one that lost more is not handed over."""
+
+    max_drop: float = Field(ge=0, le=100, allow_inf_nan=False)
+    """How far its primary score may fall below the best one of the chain on any earlier test set, and on the
+    source's test rows. In the unit of `report.json`: for sentiment accuracy from 0 to 1, so that 0.01 is one
+    point; for translation chrF++ from 0 to 100, so that 1.0 is one chrF++."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class AdaptationConfig:
     """How the source model is adapted to the target."""
 
@@ -200,6 +210,9 @@ class AdaptationConfig:
     related_lang: str = "auto"
     """Translation: the language of the model that the target's starts from; auto takes the one that
     translates the dev rows best."""
+    guard: GuardConfig | None = None
+    """{max_drop: 0.01} ends the run with status 1, and without a `model/`, where the model lost more than
+    that on an earlier test set; null hands every model over."""
     batch_tokens: int | None = Field(default=None, ge=64)
     """Translation: padded source and target tokens of a step, all processes together. null takes the
     default, unless `training.per_device_train_batch_size` asks for batches of so many rows."""
@@ -246,6 +259,9 @@ class RecipeConfig:
     """The run folder."""
     model: ModelConfig
     data: DataConfig
+    continue_from: str | None = None
+    """An adapted model to go on from: a run folder, its `model/`, or a Hub id (`--continue-from`). No source
+    stage is run then, `zero_shot` is that model, and `model.path` is what the baselines start from."""
     source_stage: SourceStageConfig | None = Field(default_factory=SourceStageConfig)
     """How the source model is made; null uses `model.path` as it is."""
     adaptation: AdaptationConfig = Field(default_factory=AdaptationConfig)
@@ -286,8 +302,15 @@ def write_yaml(value: Any) -> str:
     return stream.getvalue()
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RecipeConfig:
+def load_config(
+    path: str | Path, overrides: Sequence[str] = (), *, continue_from: str | None = None
+) -> RecipeConfig:
     """Read a recipe's YAML file, apply `key.sub=value` overrides, and validate it.
+
+    Args:
+        path: the file.
+        overrides: see `apply_override`.
+        continue_from: takes the place of the file's own `continue_from`; None leaves it.
 
     Raises:
         ConfigError: the file cannot be read, or any key or value is wrong (all of them are listed).
@@ -307,6 +330,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RecipeConfig
         raise ConfigError(f"{path} must hold keys and values at its top level, not {type(content).__name__}")
     for override in overrides:
         apply_override(content, override)
+    if continue_from is not None:
+        content["continue_from"] = continue_from
     return parse_config(content, where=str(path))
 
 
@@ -387,6 +412,7 @@ def _keys_at(location: Sequence[Any]) -> list[str]:
         "target": DomainConfig,
         "source_stage": SourceStageConfig,
         "adaptation": AdaptationConfig,
+        "guard": GuardConfig,
         "evaluation": EvaluationConfig,
         "hub": HubConfig,
     }
@@ -412,7 +438,7 @@ def _training_problems(content: Mapping[str, Any], section: Sequence[str]) -> li
 
 def _domain_problems(config: RecipeConfig) -> list[str]:
     """Check what one field alone cannot show."""
-    problems = [*_model_problems(config), *_baseline_problems(config)]
+    problems = [*_model_problems(config), *_baseline_problems(config), *_guard_problems(config)]
     for name in ("source", "target"):
         domain: DomainConfig | None = getattr(config.data, name)
         if domain is not None:
@@ -438,6 +464,17 @@ def _baseline_problems(config: RecipeConfig) -> list[str]:
         f"{', '.join(possible)}"
         for system in config.evaluation.baselines
         if system not in possible
+    ]
+
+
+def _guard_problems(config: RecipeConfig) -> list[str]:
+    """Refuse a guard that could never close: an accuracy cannot fall by one or more."""
+    guard = config.adaptation.guard
+    if guard is None or config.task != "sentiment" or guard.max_drop < 1:
+        return []
+    return [
+        f"adaptation.guard.max_drop: is {guard.max_drop:g}, and accuracy is counted from 0 to 1: give 0.01 "
+        "for one point"
     ]
 
 

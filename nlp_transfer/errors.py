@@ -26,6 +26,10 @@ class DataError(TransferError):
     """A file, a card or the rows in it are not what was declared."""
 
 
+class LabelError(DataError):
+    """A label of the data is none of the classes that there are."""
+
+
 class ModelError(TransferError):
     """A model cannot be found, loaded or used for the task."""
 

@@ -39,6 +39,8 @@ class SystemSettings:
     source_stage: SourceStageConfig | None
     adaptation: AdaptationConfig
     training: dict[str, Any]
+    continue_from: str | None = None
+    """The earlier model that adaptation starts from, in place of a source model."""
 
 
 class ModelMaker:
@@ -201,7 +203,11 @@ class ModelMaker:
         )
 
     def start(self) -> tuple[str, str | None]:
-        """Return where adaptation starts, path and revision: the source model, else the pretrained one."""
+        """Return where adaptation starts, path and revision: an earlier model, the source model, or else the
+        pretrained one.
+        """
+        if self.settings.continue_from is not None:
+            return self.settings.continue_from, None
         if self.settings.source_stage is not None:
             return str(self.source_folder), None
         return self.settings.model_path, self.settings.revision
@@ -227,7 +233,11 @@ class ModelMaker:
     # Probes ----------------------------------------------------------------------------------------
 
     def fit_adapted_probe(self, cost: Cost) -> FrozenProbe:
-        """Fit on both domains; a tuned source model's encoder is taken, else the pretrained one."""
+        """Fit on both domains; an earlier or a tuned source model's encoder is taken, else the pretrained
+        one.
+        """
+        if self.settings.continue_from is not None:
+            return self.fit_probe(self.settings.continue_from, cost)
         stage = self.settings.source_stage
         tuned = stage is not None and stage.method != "probe"
         return self.fit_probe(str(self.source_folder) if tuned else self.settings.model_path, cost)

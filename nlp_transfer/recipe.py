@@ -8,6 +8,7 @@ the rest.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from abc import ABC, abstractmethod
@@ -17,9 +18,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from nlp_transfer.chain import Chain, Outcome, preflight_findings, take_predictions
 from nlp_transfer.config import RecipeConfig, as_dict, load_config, write_yaml
+from nlp_transfer.continuing import Continuing
+from nlp_transfer.data.checks import gravest_first
 from nlp_transfer.errors import ConfigError, DataError, RunError
-from nlp_transfer.runs import RunFolder, environment, write_json
+from nlp_transfer.history import TestSet
+from nlp_transfer.runs import RunFolder, environment, fingerprint, refusal_of, refuse_model, write_json
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
@@ -41,6 +46,7 @@ class TransferRecipe(ABC):
     """
 
     task: str
+    primary_metric: str
 
     def __init__(self, config: RecipeConfig) -> None:
         if config.task != self.task:
@@ -49,15 +55,24 @@ class TransferRecipe(ABC):
         self.folder = Path(config.output_dir).expanduser()
         self._open_folder: RunFolder | None = None
         self._checked: DataReport | None = None
+        self.continuing = Continuing(config, self.folder, load=self._load_earlier, metric=self.primary_metric)
 
     @classmethod
-    def from_config(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
+    def from_config(
+        cls, path: str | Path, overrides: Sequence[str] = (), *, continue_from: str | Path | None = None
+    ) -> Self:
         """Build the recipe from a YAML file and `key.sub=value` overrides.
+
+        Args:
+            path: the file.
+            overrides: values to change.
+            continue_from: an adapted model to go on from: a run folder, its `model/`, or a Hub id.
 
         Raises:
             ConfigError: the file or an override is wrong; all problems are listed.
         """
-        return cls(load_config(path, overrides))
+        given = None if continue_from is None else str(continue_from)
+        return cls(load_config(path, overrides, continue_from=given))
 
     # What a subclass provides ----------------------------------------------------------------------
 
@@ -73,6 +88,20 @@ class TransferRecipe(ABC):
     @abstractmethod
     def _load_data(self, seed: int) -> Any:
         """Read and split both domains, with the training rows of one of `evaluation.seeds`."""
+
+    @abstractmethod
+    def _load_earlier(self, config: RecipeConfig) -> Any:
+        """Read and split both domains of an earlier run of the chain, as that run did."""
+
+    @abstractmethod
+    def _score_test_sets(self, system: str, sets: Sequence[TestSet]) -> None:
+        """Write a system's predictions for test sets of the chain: `zero_shot` is the model before, `adapted`
+        the one after.
+        """
+
+    @abstractmethod
+    def chain_outcome(self) -> Outcome | None:
+        """Sum up what became of the chain; None where there is none."""
 
     @property
     @abstractmethod
@@ -119,7 +148,7 @@ class TransferRecipe(ABC):
             DataError: something cannot work; the message says how to mend it.
         """
         if self._checked is None:
-            self._checked = self._check_data()
+            self._checked = self._with_chain(self._check_data())
         report = self._checked
         if report.blocking:
             raise DataError(
@@ -129,8 +158,15 @@ class TransferRecipe(ABC):
         return report
 
     def train(self) -> None:
-        """Check the data, make the source model and adapt it; finished stages are not run again."""
+        """Check the data, make the source model and adapt it; finished stages are not run again.
+
+        Under a guard the model is also scored on what it must not lose.
+
+        Raises:
+            RunError: the guard refused the model; the report is written, `model/` is `refused_model/`.
+        """
         with self._run_folder() as folder:
+            self._require_not_refused()
             report = self.check()
             if self._is_main():
                 seeds = self.config.evaluation.seeds
@@ -142,20 +178,29 @@ class TransferRecipe(ABC):
             if self._has_source_stage():
                 self._stage("source_model", self._train_source)
             self._stage("adapted", self._train_adapted)
+            if self.config.adaptation.guard is not None:
+                self._score_chain()
+                if self._on_main(self._is_refused):
+                    # Nobody is to find the model as if it were good: the report says why it is not.
+                    self.evaluate()
 
     def evaluate(self) -> TransferReport:
         """Score the adapted model and everything it is compared with, and write the report.
 
         Raises:
-            RunError: the run folder holds no trained model.
+            RunError: the run folder holds no trained model, or the guard refused it.
         """
         with self._run_folder() as folder:
+            self._require_not_refused()
             if self._finished("adapted") is None:
                 raise RunError(
                     f"{folder.path} holds no model adapted from this data; run `nlp-transfer train` first"
                 )
             self._evaluate_systems()
-            return self._on_main(self._report_and_card)
+            report = self._on_main(self._report_and_card)
+            if self._on_main(self._is_refused):
+                self._refuse()
+            return report
 
     def run(self) -> TransferReport:
         """Check, train, evaluate and report."""
@@ -238,6 +283,7 @@ class TransferRecipe(ABC):
         for seed in self.config.evaluation.seeds:
             for system in [*self.baselines(), "adapted"]:
                 self._stage(f"score {system} seed {seed}", self._scoring(system, seed))
+        self._score_chain()
 
     def cost_of(self, system: str) -> dict[str, Any]:
         """Return what making a scored system cost, at the first seed."""
@@ -249,6 +295,74 @@ class TransferRecipe(ABC):
         """Return where the predictions of one of `evaluation.seeds` are."""
         folder = self.folder / "predictions"
         return folder if seed == self.first_seed else folder / f"seed-{seed}"
+
+    # The chain of adaptations ----------------------------------------------------------------------
+
+    @cached_property
+    def chain(self) -> Chain | None:
+        """What the run must not lose; None where it continues from nothing and has no guard."""
+        return self.continuing.chain(
+            self.data.source, knows_source=self._possible_baselines().get("zero_shot", False)
+        )
+
+    def _with_chain(self, report: DataReport) -> DataReport:
+        """Add what is to be known of the chain before training."""
+        if self.chain is None:
+            return report
+        domains = [domain for domain in (self.data.source, self.data.target) if domain is not None]
+        found = preflight_findings(self.chain, domains)
+        return dataclasses.replace(report, findings=gravest_first([*report.findings, *found]))
+
+    def _score_chain(self) -> None:
+        """Score the model before and the one after on every test set of the chain that was found."""
+        if self.chain is None or not self.chain.scored:
+            return
+        sets, seed = self.chain.scored, self.first_seed
+        for system in [*({"zero_shot"} & set(self.baselines())), "adapted"]:
+            self._stage(f"score {system} seed {seed}", self._scoring(system, seed))
+        self._stage(
+            f"score chain {fingerprint([each.fingerprint for each in sets])}",
+            lambda: self._scored_chain(sets),
+        )
+
+    def _scored_chain(self, sets: Sequence[TestSet]) -> dict[str, Any]:
+        earlier = self.continuing.model
+        run = None if earlier is None else earlier.run
+        missing = self._on_main(lambda: take_predictions(self.folder, run, sets))
+        for system, unscored in missing.items():
+            if unscored:
+                self._score_test_sets(system, unscored)
+        return {"test_sets": len(sets)}
+
+    def _is_refused(self) -> bool:
+        outcome = self.chain_outcome()
+        return outcome is not None and outcome.refused
+
+    def _refuse(self) -> None:
+        """Put the model away and say so.
+
+        Raises:
+            RunError: always.
+        """
+        outcome = self.chain_outcome()
+        if outcome is not None and self._is_main():
+            words = next(finding for finding in outcome.findings if finding.check == "guard")
+            reason = f"the guard refused it: {words.evidence}; {words.advice}"
+            refuse_model(self.folder, reason)
+        self._wait()
+        self._require_not_refused()
+
+    def _require_not_refused(self) -> None:
+        """Stop where the guard refused this run's model; a refusal that was interrupted is completed."""
+        reason = self._on_main(lambda: refusal_of(self.folder))
+        if reason is None:
+            return
+        if self._is_main():
+            refuse_model(self.folder, reason)
+        raise RunError(
+            f"the model of {self.folder} is not handed over, {reason}. Its weights are in refused_model/, "
+            "the scores in report.md; run again with another output_dir"
+        )
 
     # What the stages share -------------------------------------------------------------------------
 
@@ -263,7 +377,11 @@ class TransferRecipe(ABC):
         return self._fingerprint
 
     def _has_source_stage(self) -> bool:
-        return self.config.data.source is not None and self.config.source_stage is not None
+        return (
+            self.config.data.source is not None
+            and self.config.source_stage is not None
+            and self.config.continue_from is None
+        )
 
     def _stage(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Run a stage unless it finished before from the same data; return its notes."""

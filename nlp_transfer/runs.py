@@ -87,6 +87,39 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+# What a guard refused keeps its weights under these names, so that nothing takes it for the run's model.
+REFUSED_FOLDERS = {"adapter": "refused_adapter", "model": "refused_model"}
+REFUSAL = "refused.json"
+
+
+def refuse_model(folder: Path, reason: str) -> None:
+    """Put a run's model under another name, with the reason beside it; does nothing a second time."""
+    if (folder / "model").is_dir():
+        # Written first: a run that is killed in between is refused all the same.
+        write_json(folder / "model" / REFUSAL, {"reason": reason})
+    for name, refused in REFUSED_FOLDERS.items():
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / refused, ignore_errors=True)
+            (folder / name).replace(folder / refused)
+
+
+def refusal_of(folder: Path) -> str | None:
+    """Return why the model of a run folder, or of its `model/` or `adapter/`, was refused, else None.
+
+    Raises:
+        RunError: the file that says so is damaged.
+    """
+    run = folder.parent if folder.name in REFUSED_FOLDERS else folder
+    for path in (run / REFUSED_FOLDERS["model"] / REFUSAL, run / "model" / REFUSAL):
+        if not path.is_file():
+            continue
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["reason"])
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise RunError(f"{path} cannot be read, so that the model is not used: {error}") from error
+    return None
+
+
 class RunFolder:
     """A run's folder. As a context manager, or between `hold` and `release`, the main process has its lock.
 

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlp_transfer.chain import Outcome, chain_file
+from nlp_transfer.config import RecipeConfig
 from nlp_transfer.data.classification import load_transfer_data
 from nlp_transfer.data.rows import TransferData
-from nlp_transfer.errors import ConfigError, DataError, RunError
+from nlp_transfer.earlier import required_labels
+from nlp_transfer.errors import ConfigError, DataError, LabelError, RunError
+from nlp_transfer.evaluation.scores import PRIMARY
+from nlp_transfer.history import TestSet
 from nlp_transfer.making import PARITY_TEXTS, ModelMaker, SystemSettings
 from nlp_transfer.recipe import TransferRecipe
 from nlp_transfer.runs import fingerprint
@@ -40,6 +45,7 @@ class SentimentTransfer(TransferRecipe):
     """
 
     task = "sentiment"
+    primary_metric = PRIMARY
 
     @cached_property
     def data(self) -> TransferData:
@@ -55,15 +61,37 @@ class SentimentTransfer(TransferRecipe):
         from nlp_transfer.models.loading import model_labels
 
         config = dataclasses.replace(self.config.data, seed=self.config.data.seed + seed)
-        known = None
-        if not self._has_source_stage():
+        known = self._earlier_labels
+        if known is None and not self._has_source_stage():
             known = model_labels(self.model_path, revision=self.config.model.revision)
-        data = load_transfer_data(config, model_labels=known)
+        try:
+            data = self.continuing.without_test_rows(load_transfer_data(config, model_labels=known))
+        except LabelError as error:
+            if self._earlier_labels is None:
+                raise
+            raise DataError(
+                f"{error}\nThe classes are those of {self.config.continue_from}, which this run goes on from"
+            ) from error
         if not len(data.target.train) and not self._has_source_stage() and known is None:
             raise DataError(
                 "nothing to learn from: no target label, no source domain, and a model without a head"
             )
         return data
+
+    @cached_property
+    def _earlier_labels(self) -> list[str] | None:
+        """The classes of the model that the run continues from, in its order."""
+        return None if self.continuing.model is None else required_labels(self.continuing.model)
+
+    def _load_earlier(self, config: RecipeConfig) -> TransferData:
+        data = dataclasses.replace(config.data, seed=config.data.seed + config.evaluation.seeds[0])
+        return load_transfer_data(data, model_labels=self._earlier_labels)
+
+    def _start(self) -> tuple[str, str | None]:
+        """Return the model that training starts from first, path and revision."""
+        if self.continuing.model is not None:
+            return self.continuing.model.path, None
+        return self.model_path, self.config.model.revision
 
     def maker(self, seed: int) -> ModelMaker:
         """Return what makes the models at one of `evaluation.seeds`."""
@@ -75,6 +103,7 @@ class SentimentTransfer(TransferRecipe):
             source_stage=config.source_stage if self._has_source_stage() else None,
             adaptation=config.adaptation,
             training=config.training,
+            continue_from=None if self.continuing.model is None else self.continuing.model.path,
         )
         return ModelMaker(settings, self.data_for(seed), seed=self.training_seed(seed), folder=self.folder)
 
@@ -83,9 +112,11 @@ class SentimentTransfer(TransferRecipe):
         from nlp_transfer.models.loading import load_tokenizer, require_length
 
         self._require_methods_that_fit()
-        model = self.config.model
-        require_length(self.model_path, model.max_length_tokens, revision=model.revision)
-        tokenizer = load_tokenizer(self.model_path, revision=model.revision)
+        path, revision = self._start()
+        limit = self.config.model.max_length_tokens
+        for each, at in {(self.model_path, self.config.model.revision), (path, revision)}:
+            require_length(each, limit, revision=at)
+        tokenizer = load_tokenizer(path, revision=revision)
         return check_data(
             self.data, tokenizer=tokenizer, max_length_tokens=self.config.model.max_length_tokens
         )
@@ -105,7 +136,10 @@ class SentimentTransfer(TransferRecipe):
 
         rows = [[rows.fingerprint() for rows in (d.train, d.dev, d.test)] for d in domains]
         model = self.config.model
-        return fingerprint(rows, model_identity(self.model_path, revision=model.revision))
+        start = [model_identity(self.model_path, revision=model.revision)]
+        if self.continuing.model is not None:
+            start.append(model_identity(self.continuing.model.path))
+        return fingerprint(rows, *start)
 
     def _train_source(self) -> dict[str, Any]:
         return self.maker(self.first_seed).train_source().as_dict()
@@ -117,14 +151,27 @@ class SentimentTransfer(TransferRecipe):
         folder, kept = self.predictions_folder(seed), seed == self.first_seed
         return lambda: SystemScorer(self.maker(seed)).score(system, folder, kept=kept).as_dict()
 
+    def _score_test_sets(self, system: str, sets: Sequence[TestSet]) -> None:
+        SystemScorer(self.maker(self.first_seed)).score_test_sets(
+            system,
+            {chain_file(self.folder, system, each.fingerprint): each.rows.test for each in sets},
+        )
+
+    def chain_outcome(self) -> Outcome | None:
+        """Sum up what became of the chain; None where there is none."""
+        from nlp_transfer.sentiment_report import chain_outcome
+
+        return chain_outcome(self)
+
     def _possible_baselines(self) -> dict[str, bool]:
         labelled = len(self.data.training_rows()) > 0
+        continued = self.continuing.model is not None
         return {
             "majority": labelled,
             "tfidf": labelled,
-            "zero_shot": self._has_source_stage() or self._model_has_head(),
+            "zero_shot": continued or self._has_source_stage() or self._model_has_head(),
             "probe": labelled,
-            "target_only": len(self.data.target.train) > 0 and self._has_source_stage(),
+            "target_only": len(self.data.target.train) > 0 and (continued or self._has_source_stage()),
             "scratch": len(self.data.target.train) > 0,
         }
 
@@ -146,6 +193,7 @@ class SentimentTransfer(TransferRecipe):
         """
         from nlp_transfer.publishing.save import save_model
 
+        self._require_not_refused()
         model = self.folder / "model"
         if not model.is_dir():
             raise RunError(f"{self.folder} holds no trained model; run `nlp-transfer train` first")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nlp_transfer.chain import Outcome, Scored, add_chain, chain_file, outcome_of
 from nlp_transfer.data.rows import DomainData
 from nlp_transfer.diagnostics.sentiment_run import FinishedRun, run_diagnostics
 from nlp_transfer.evaluation.compare import Scorer
@@ -59,6 +60,7 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
     )
     content["findings"] += [finding.as_dict() for finding in run_diagnostics(run)]
     add_mix(content, recipe.folder)
+    add_chain(content, chain_outcome(recipe))
     content["provenance"] = provenance(recipe, data, signatures=_signatures(recipe))
     report = TransferReport(content)
     test = recipe.data.target.test
@@ -78,6 +80,25 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
         ),
     )
     return report
+
+
+def chain_outcome(recipe: SentimentTransfer) -> Outcome | None:
+    """Score the chain's test sets and sum them up; None where the run has no chain."""
+    chain = recipe.chain
+    if chain is None:
+        return None
+    names = recipe.data.label_names
+    scored = {
+        each.fingerprint: Scored.of(
+            _scorer(each.rows, recipe),
+            *(
+                read_predictions(chain_file(recipe.folder, system, each.fingerprint), names)
+                for system in ("zero_shot", "adapted")
+            ),
+        )
+        for each in chain.scored
+    }
+    return outcome_of(chain, scored, run=recipe.folder, metric=PRIMARY)
 
 
 def run_findings(content: dict[str, Any]) -> list[Finding]:

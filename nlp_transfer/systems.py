@@ -6,13 +6,14 @@ evaluation/compare.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from nlp_transfer.data.rows import Rows
 from nlp_transfer.evaluation.predictions import write_predictions
 from nlp_transfer.making import ModelMaker
 from nlp_transfer.training.costs import Cost, measured
@@ -64,6 +65,26 @@ class SystemScorer:
                 first += len(rows)
         wait_for_all()
         return cost
+
+    def score_test_sets(self, system: str, rows_of: Mapping[Path, Rows]) -> None:
+        """Write predictions for other test sets, each into its file.
+
+        Args:
+            system: `adapted` is the kept model, `zero_shot` the one that adaptation started from.
+            rows_of: the rows of each file.
+        """
+        start = (str(self.maker.model_folder), None) if system == "adapted" else self.maker.start()
+        texts = [text for rows in rows_of.values() for text in rows.texts]
+        probabilities = self._predict(
+            start[0], texts, label=f"score {system} on the chain", revision=start[1]
+        )
+        first = 0
+        for path, rows in rows_of.items():
+            if is_main():
+                part = probabilities[first : first + len(rows)]
+                write_predictions(path, rows, part, self.data.label_names)
+            first += len(rows)
+        wait_for_all()
 
     def _majority(self, texts: list[str], cost: Cost) -> Array:
         from nlp_transfer.training.baselines import majority

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlp_transfer.chain import Outcome, chain_file
+from nlp_transfer.config import RecipeConfig
 from nlp_transfer.data.pairs import TransferPairs
 from nlp_transfer.data.parallel import load_transfer_pairs
 from nlp_transfer.errors import ConfigError, DataError, RunError
+from nlp_transfer.evaluation.translation_scores import PRIMARY
+from nlp_transfer.history import TestSet
 from nlp_transfer.recipe import TransferRecipe
 from nlp_transfer.runs import fingerprint, write_text
 from nlp_transfer.translation_making import PARITY_PAIRS, TranslationMaker, TranslationSettings
@@ -41,6 +45,7 @@ class TranslationTransfer(TransferRecipe):
     """
 
     task = "translation"
+    primary_metric = PRIMARY
 
     @cached_property
     def data(self) -> TransferPairs:
@@ -48,10 +53,16 @@ class TranslationTransfer(TransferRecipe):
         return self._load_data(self.first_seed)
 
     def _load_data(self, seed: int) -> TransferPairs:
-        data = load_transfer_pairs(dataclasses.replace(self.config.data, seed=self.config.data.seed + seed))
-        if not len(data.target.train) and self.config.model.path is None and not self._has_source_stage():
+        config = dataclasses.replace(self.config.data, seed=self.config.data.seed + seed)
+        data = self.continuing.without_test_rows(load_transfer_pairs(config))
+        made_anew = self.config.model.path is None and self.continuing.model is None
+        if not len(data.target.train) and made_anew and not self._has_source_stage():
             raise DataError("nothing to learn from: no target pair, no source domain, and no model")
         return data
+
+    def _load_earlier(self, config: RecipeConfig) -> TransferPairs:
+        data = dataclasses.replace(config.data, seed=config.data.seed + config.evaluation.seeds[0])
+        return load_transfer_pairs(data)
 
     def maker(self, seed: int) -> TranslationMaker:
         """Return what makes the models at one of `evaluation.seeds`."""
@@ -66,6 +77,7 @@ class TranslationTransfer(TransferRecipe):
                 adaptation=config.adaptation,
                 training=config.training,
                 num_beams=config.evaluation.num_beams,
+                continue_from=None if self.continuing.model is None else self.continuing.model.path,
             )
             self._makers[seed] = TranslationMaker(
                 settings, self.data_for(seed), seed=self.training_seed(seed), folder=self.folder
@@ -82,7 +94,7 @@ class TranslationTransfer(TransferRecipe):
         from nlp_transfer.translation_report import read_external
 
         read_external(self)
-        encode = check_model(self.config, self.data)
+        encode = check_model(self.config, self.data, earlier=self.continuing.model)
         return check_pairs(self.data, encode=encode, max_length_tokens=self.config.model.max_length_tokens)
 
     @cached_property
@@ -97,7 +109,8 @@ class TranslationTransfer(TransferRecipe):
             if model.path is not None
             else dataclasses.asdict(model.architecture)  # type: ignore[arg-type]
         )
-        return fingerprint(rows, start)
+        earlier = self.continuing.model
+        return fingerprint(rows, start, *([] if earlier is None else [model_identity(earlier.path)]))
 
     def _train_source(self) -> dict[str, Any]:
         return self.maker(self.first_seed).train_source().as_dict()
@@ -116,6 +129,18 @@ class TranslationTransfer(TransferRecipe):
             # Without a model to start from the adapted one is itself made from nothing.
             "scratch": len(self.data.target.train) > 0 and self.maker(self.first_seed).is_trained(),
         }
+
+    def _score_test_sets(self, system: str, sets: Sequence[TestSet]) -> None:
+        TranslationScorer(self.maker(self.first_seed)).score_test_sets(
+            system,
+            {chain_file(self.folder, system, each.fingerprint): each.rows.test for each in sets},
+        )
+
+    def chain_outcome(self) -> Outcome | None:
+        """Sum up what became of the chain; None where there is none."""
+        from nlp_transfer.translation_report import chain_outcome
+
+        return chain_outcome(self)
 
     def _build_report(self, data: DataReport) -> TransferReport:
         from nlp_transfer.translation_report import build_report
@@ -139,6 +164,7 @@ class TranslationTransfer(TransferRecipe):
         from nlp_transfer.models.translation import Use, read_description
         from nlp_transfer.publishing.save_translation import copy_translator
 
+        self._require_not_refused()
         model = self.folder / "model"
         description = read_description(model)
         if description is None:

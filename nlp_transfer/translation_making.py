@@ -42,6 +42,8 @@ class TranslationSettings:
     adaptation: AdaptationConfig
     training: dict[str, Any]
     num_beams: int
+    continue_from: str | None = None
+    """The earlier model that adaptation starts from, in place of a source model."""
 
 
 class TranslationMaker:
@@ -125,14 +127,19 @@ class TranslationMaker:
     # Where adaptation starts -----------------------------------------------------------------------
 
     def start(self) -> tuple[str | Architecture, str | None]:
-        """Return where adaptation starts and its revision: source model, pretrained one, or a shape."""
+        """Return where adaptation starts and its revision: an earlier model, the source model, the pretrained
+        one, or a shape.
+        """
+        if self.settings.continue_from is not None:
+            return self.settings.continue_from, None
         if self.settings.source_stage is not None:
             return str(self.source_folder), None
         return self._first_start()
 
     def is_trained(self) -> bool:
         """Tell whether there is a model before adaptation: without one there is nothing to transfer."""
-        return self.settings.source_stage is not None or self.settings.model_path is not None
+        given = (self.settings.source_stage, self.settings.model_path, self.settings.continue_from)
+        return any(each is not None for each in given)
 
     def _first_start(self) -> tuple[str | Architecture, str | None]:
         from nlp_transfer.models.translation import Architecture
@@ -168,7 +175,19 @@ class TranslationMaker:
 
     def _directions(self) -> list[tuple[str, str]]:
         domains = [self.data.target, *([self.data.source] if self.data.source is not None else [])]
-        return list(dict.fromkeys(direction for domain in domains for direction in domain.directions))
+        own = [direction for domain in domains for direction in domain.directions]
+        return list(dict.fromkeys([*own, *self._earlier_use()[0]]))
+
+    def _earlier_use(self) -> tuple[list[tuple[str, str]], float]:
+        """Return what an earlier model translates and how long its translations get: it stays able to."""
+        from nlp_transfer.models.loading import resolve_model
+        from nlp_transfer.models.translation import read_description
+
+        if self.settings.continue_from is None:
+            return [], 0.0
+        described = read_description(Path(resolve_model(self.settings.continue_from))) or {}
+        directions = [(str(src), str(tgt)) for src, tgt in described.get("directions", [])]
+        return directions, float(described.get("target_ratio", 0.0))
 
     def related(self) -> dict[str, str]:
         """Return for each language that the start lacks the start's own code of the nearest one."""
@@ -311,7 +330,7 @@ class TranslationMaker:
                 directions=directions or self._directions(),
                 max_length_tokens=self.settings.max_length_tokens,
                 num_beams=self.settings.num_beams,
-                target_ratio=trained.target_ratio,
+                target_ratio=max(trained.target_ratio, self._earlier_use()[1]),
             )
             save_translator(trained.loaded, folder, use=use, pairs=self._parity_pairs(pairs))
         wait_for_all()

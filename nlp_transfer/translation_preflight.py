@@ -13,25 +13,33 @@ from nlp_transfer.data.pairs import Pairs, TransferPairs
 from nlp_transfer.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from nlp_transfer.earlier import EarlierModel
     from nlp_transfer.models.translation import LoadedTranslator
 
 METHODS = ("full", "lora")
 
 
-def check_model(config: RecipeConfig, data: TransferPairs) -> Callable[[Pairs], EncodedSides] | None:
+def check_model(
+    config: RecipeConfig, data: TransferPairs, *, earlier: EarlierModel | None = None
+) -> Callable[[Pairs], EncodedSides] | None:
     """Look at a recipe's model; return how it cuts pairs, or None where it is made anew.
+
+    Args:
+        config: the recipe.
+        data: both domains.
+        earlier: the model that the run continues from, in place of the recipe's own.
 
     Raises:
         ConfigError: a method is not one of translation's.
         ModelError: the model cannot be loaded, is too short, or does not know a language that it must.
     """
     _require_methods(config)
-    path = config.model.path
+    path = config.model.path if earlier is None else earlier.path
     if path is None:
         return None
     from nlp_transfer.models.translation import load_tokens, max_positions
 
-    loaded = load_tokens(path, revision=config.model.revision)
+    loaded = load_tokens(path, revision=config.model.revision if earlier is None else None)
     limit = max_positions(loaded.model.config)
     if limit is not None and config.model.max_length_tokens > limit:
         raise ModelError(

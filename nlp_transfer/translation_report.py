@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlp_transfer.chain import Outcome, Scored, add_chain, chain_file, outcome_of
 from nlp_transfer.data.pairs import PairDomain
 from nlp_transfer.errors import DataError
 from nlp_transfer.evaluation.compare import Scorer
@@ -47,6 +48,7 @@ def build_report(recipe: TranslationTransfer, data: DataReport, *, systems: list
     first = {system: list(each[0]) for system, each in predicted["target"].items()}
     findings = [*data.findings, *run_findings(content), *_sanity(recipe, first["adapted"])]
     content["findings"] = [finding.as_dict() for finding in findings]
+    add_chain(content, chain_outcome(recipe))
     content["verdict"] = run_verdict(
         recipe,
         scorers["target"],
@@ -68,6 +70,24 @@ def build_report(recipe: TranslationTransfer, data: DataReport, *, systems: list
         worst_rows=worst_rows(target.test.ids, target.test.sources, target.test.targets, first["adapted"]),
     )
     return report
+
+
+def chain_outcome(recipe: TranslationTransfer) -> Outcome | None:
+    """Score the chain's test sets and sum them up; None where the run has no chain."""
+    chain = recipe.chain
+    if chain is None:
+        return None
+    scored = {
+        each.fingerprint: Scored.of(
+            _scorer(each.rows, recipe),
+            *(
+                read_translations(chain_file(recipe.folder, system, each.fingerprint))
+                for system in ("zero_shot", "adapted")
+            ),
+        )
+        for each in chain.scored
+    }
+    return outcome_of(chain, scored, run=recipe.folder, metric=PRIMARY)
 
 
 def run_findings(content: dict[str, Any]) -> list[Finding]:

@@ -59,6 +59,26 @@ class TranslationScorer:
         wait_for_all()
         return cost
 
+    def score_test_sets(self, system: str, pairs_of: Mapping[Path, Pairs]) -> None:
+        """Write translations of other test sets, each into its file.
+
+        Args:
+            system: `adapted` is the kept model, `zero_shot` the one that adaptation started from.
+            pairs_of: the pairs of each file.
+        """
+        from nlp_transfer.inference.translator import load_translation_model
+
+        if is_main():
+            kept = system == "adapted"
+            folder = str(self.maker.model_folder)
+            translator = load_translation_model(folder) if kept else self.maker.translator()
+            for path, pairs in pairs_of.items():
+                translations = translate_pairs(
+                    translator, pairs, label=f"score {system} on the chain", asked_as={}
+                )
+                write_translations(path, pairs.ids, translations)
+        wait_for_all()
+
     def _copy(self, cost: Cost) -> Translate:
         return lambda pairs, _: list(pairs.sources)
 

@@ -15,7 +15,7 @@ import numpy as np
 from nlp_transfer.config import DomainConfig
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.data.tables import Row, read_source
-from nlp_transfer.errors import DataError, did_you_mean
+from nlp_transfer.errors import DataError, LabelError, did_you_mean
 
 TEXT_COLUMNS = ("text", "sentence", "review", "content")
 LABEL_COLUMNS = ("label", "labels", "sentiment", "stars", "rating")
@@ -167,12 +167,12 @@ class LabelReader:
         allowed = self.known_labels or self.config.label_names or sorted(used, key=_numbers_first)
         unknown = used - set(allowed)
         if invented := sorted(unknown & {str(name) for name in chosen.values()}):
-            raise DataError(
+            raise LabelError(
                 f"data.{self.name}: the label map leads to {', '.join(invented)}, which is none of the known "
                 f"classes ({', '.join(allowed)}); {did_you_mean(invented[0], allowed)}"
             )
         if unknown:
-            raise DataError(self._map_advice(unknown, allowed))
+            raise LabelError(self._map_advice(unknown, allowed))
         self.label_names = list(allowed)
         return names
 

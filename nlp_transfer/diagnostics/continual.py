@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nlp_transfer.diagnostics.estimates import Array, Estimate, judged, missing
+from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, judged, missing
 from nlp_transfer.findings import Finding
 
 MIN_CHAIN_BACKWARD_TRANSFER = -0.02
@@ -36,7 +36,7 @@ class GuardDecision:
         return max(self.drops, key=lambda name: self.drops[name]) if self.drops else None
 
 
-def chain_backward_transfer(scores: Array) -> Estimate:
+def chain_backward_transfer(scores: Array, learnt: Sequence[int] | None = None) -> Estimate:
     """Mean change of the earlier test sets' scores from when each was learnt to the end of the chain.
 
     BWT = 1 / (T - 1) sum over i < T of R[T, i] - R[i, i]; below 0 is forgetting. The interval over the T - 1
@@ -45,19 +45,19 @@ def chain_backward_transfer(scores: Array) -> Estimate:
     Source: Lopez-Paz and Ranzato 2017, Gradient episodic memory, equation 3.
 
     Args:
-        scores: R, shape (adaptations, adaptations), higher is better.
+        scores: R, shape (adaptations, test sets), higher is better.
+        learnt: for each test set the adaptation that learnt it; None is one each, in order.
 
     Returns:
         The mean; n is the number of earlier test sets.
     """
-    steps = len(scores)
-    if steps < 2:
-        return missing(0, "one adaptation, there is no earlier test set")
-    changes = scores[-1, :-1] - np.diagonal(scores)[:-1]
-    return _mean(changes)
+    earlier, learnt_at = _earlier(scores, learnt)
+    if not len(earlier):
+        return missing(0, "there is no earlier test set")
+    return _mean(scores[-1, earlier] - scores[learnt_at, earlier])
 
 
-def forgetting_measure(scores: Array) -> Estimate:
+def forgetting_measure(scores: Array, learnt: Sequence[int] | None = None) -> Estimate:
     """Mean loss of the earlier test sets from the best score each ever had to the end of the chain.
 
     F = 1 / (T - 1) sum over j < T of max over l < T of R[l, j] - R[T, j]; above 0 is forgetting.
@@ -66,18 +66,26 @@ def forgetting_measure(scores: Array) -> Estimate:
     forgetting measure.
 
     Args:
-        scores: R, shape (adaptations, adaptations), higher is better.
+        scores: R, shape (adaptations, test sets), higher is better.
+        learnt: see `chain_backward_transfer`.
 
     Returns:
         The mean; n is the number of earlier test sets.
     """
-    steps = len(scores)
-    if steps < 2:
-        return missing(0, "one adaptation, there is no earlier test set")
-    earlier = scores[:-1, :-1]
+    earlier, _ = _earlier(scores, learnt)
+    if not len(earlier):
+        return missing(0, "there is no earlier test set")
+    before = scores[:-1, earlier]
     # A test set that no earlier step scored has no best score: its loss stays NaN, and is said to be missing.
-    best = np.where(np.isnan(earlier), -np.inf, earlier).max(axis=0)
-    return _mean(np.where(np.isinf(best), np.nan, best) - scores[-1, :-1])
+    best = np.where(np.isnan(before), -np.inf, before).max(axis=0)
+    return _mean(np.where(np.isinf(best), np.nan, best) - scores[-1, earlier])
+
+
+def _earlier(scores: Array, learnt: Sequence[int] | None) -> tuple[Integers, Integers]:
+    """Return the columns of the test sets that the last adaptation did not learn, and when each was."""
+    at = np.asarray(range(scores.shape[1]) if learnt is None else learnt, dtype=np.int64)
+    columns = np.flatnonzero(at < len(scores) - 1)
+    return columns, at[columns]
 
 
 def guard(
@@ -117,22 +125,39 @@ def guard(
 
 
 def chain_finding(
-    transfer: Estimate, forgetting: Estimate, *, threshold: float = MIN_CHAIN_BACKWARD_TRANSFER
+    transfer: Estimate,
+    forgetting: Estimate,
+    *,
+    threshold: float = MIN_CHAIN_BACKWARD_TRANSFER,
+    factor: float = 100.0,
+    unit: str = "points",
 ) -> Finding:
-    """Word what the chain of adaptations changed on its earlier test sets; warn below `threshold`."""
+    """Word what the chain of adaptations changed on its earlier test sets; warn below `threshold`.
+
+    Args:
+        transfer: see `chain_backward_transfer`.
+        forgetting: see `forgetting_measure`.
+        threshold: in the scores' unit.
+        factor: what scores are multiplied by to be told.
+        unit: what they are told in.
+    """
     return judged(
         "chain_backward_transfer",
         transfer,
         threshold=threshold,
         bad=transfer.value is not None and transfer.value < threshold,
-        evidence=f"earlier test sets changed by {transfer.words('+.1f', factor=100)} points on average since "
-        f"each was learnt, and lost {forgetting.words('+.1f', factor=100)} from their best",
-        advice="raise adaptation.replay, or set a guard",
+        evidence=f"earlier test sets changed by {_number(transfer, factor)} {unit} on average since each was "
+        f"learnt, and lost {_number(forgetting, factor)} from their best (n = {transfer.n:,} test sets)",
+        advice="name the earlier data as data.source and raise adaptation.replay, or set a guard",
     )
 
 
-def guard_finding(decision: GuardDecision) -> Finding:
-    """Word the guard's decision; it blocks where the model lost too much."""
+def _number(estimate: Estimate, factor: float) -> str:
+    return "an unknown number of" if estimate.value is None else format(estimate.value * factor, "+.1f")
+
+
+def guard_finding(decision: GuardDecision, *, factor: float = 100.0, unit: str = "points") -> Finding:
+    """Word the guard's decision; it blocks where the model lost too much. See `chain_finding`."""
     if decision.worst is None:
         return Finding(
             "guard", "info", None, decision.max_drop, "not measured: there is no earlier test set yet", ""
@@ -140,11 +165,13 @@ def guard_finding(decision: GuardDecision) -> Finding:
     drop = decision.drops[decision.worst]
     return Finding(
         "guard", "info" if decision.accepted else "block", drop, decision.max_drop,
-        f"of {len(decision.drops)} earlier test sets {decision.worst} lost most: {drop * 100:+.1f} points "
-        f"below its best score (n = {decision.test_rows[decision.worst]:,} rows)",
+        f"of {len(decision.drops)} earlier test sets {decision.worst} lost most: {drop * factor:+.1f} {unit} "
+        f"below its best score, and {decision.max_drop * factor:g} are allowed "
+        f"(n = {decision.test_rows[decision.worst]:,} rows)",
         ""
         if decision.accepted
-        else "raise adaptation.replay, train for fewer epochs, or raise guard.max_drop",
+        else "name the earlier data as data.source and raise adaptation.replay, train for fewer epochs, or "
+        "raise adaptation.guard.max_drop",
     )  # fmt: skip
 
 

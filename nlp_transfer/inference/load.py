@@ -25,6 +25,7 @@ from nlp_transfer.models.loading import (
 )
 from nlp_transfer.models.probe import DESCRIPTION, ProbeHead
 from nlp_transfer.models.translation import is_translation_model
+from nlp_transfer.runs import refusal_of
 
 Array = npt.NDArray[np.float64]
 # Where neither model nor tokenizer says how long a text may be.
@@ -182,6 +183,11 @@ def _folder_of(name: str, revision: str | None) -> Path:
     from nlp_transfer.models.adapter_loading import is_adapter
 
     local = Path(name).expanduser()
+    reason = refusal_of(local) if local.is_dir() or local.name in ("model", "adapter") else None
+    if reason is not None:
+        raise ModelError(
+            f"{name} has no model to hand over: {reason}. Its weights are in refused_model/, if you want them"
+        )
     if (local / "model" / "config.json").is_file() and not (local / "config.json").is_file():
         return local / "model"
     if is_adapter(local):

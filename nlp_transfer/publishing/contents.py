@@ -21,7 +21,7 @@ from nlp_transfer.models.probe import DESCRIPTION, WEIGHTS
 from nlp_transfer.models.translation import DESCRIPTION as TRANSLATION_DESCRIPTION
 from nlp_transfer.models.translation import is_translation_model
 from nlp_transfer.reporting.report import PARTS, TransferReport
-from nlp_transfer.runs import write_json
+from nlp_transfer.runs import refusal_of, write_json
 
 Kind = Literal["full", "merged", "adapter", "probe"]
 TOKENIZER_FILES = (
@@ -69,6 +69,12 @@ class FinishedRun:
         """The recipe that the run followed."""
         return dict(self.report.content["provenance"].get("config") or {})
 
+    @property
+    def start(self) -> dict[str, Any]:
+        """Path and revision of the pretrained model that the run, or its chain, began with."""
+        chain = self.report.content.get("chain") or {}
+        return dict(chain.get("origin") or self.config.get("model") or {})
+
     def kind(self, *, merge: bool) -> Kind:
         """Return what is published: an adapter unless its merged weights are asked for."""
         if (self.model / DESCRIPTION).is_file():
@@ -95,6 +101,9 @@ def open_run(path: str | Path) -> FinishedRun:
         folder.parent if folder.name in ("model", "adapter") and not (folder / "model").is_dir() else folder
     )
     folder = folder.resolve()
+    reason = refusal_of(folder)
+    if reason is not None:
+        raise PublishError(f"{path} is not published: {reason}")
     if not (folder / "model" / "config.json").is_file():
         raise PublishError(
             f"{path} is not a run folder: it has no model/. Name the output_dir of a finished run"
@@ -137,6 +146,8 @@ def public_report(report: TransferReport) -> dict[str, Any]:
     """Return the report as others may see it: no local path, no user name, no row of the data."""
     content = report.public()
     kept = {key: content[key] for key in ("schema", *PARTS)}
+    if "chain" in content:
+        kept["chain"] = content["chain"]
     kept["findings"] = [
         {key: _unquoted(finding.get(key)) for key in FINDING_KEYS} for finding in content["findings"]
     ]

@@ -150,7 +150,7 @@ def _require_wording(repo_id: str, *, override: str | None, tag: str | None) -> 
 
 
 def _base_of(run: FinishedRun, token: str | None) -> BaseModel:
-    model = run.config.get("model") or {}
+    model = run.start
     return find_base(str(model.get("path")), revision=model.get("revision"), token=token)
 
 
@@ -168,7 +168,7 @@ def _describe_base(
     from nlp_transfer.models.loading import resolve_model
 
     stated = read_adapter(run.adapter or run.model)
-    trained_from = run.config.get("model", {}).get("path")
+    trained_from = run.start.get("path")
     if stated.base != trained_from or base.hub_id is None:
         what = "this run's own source model" if Path(stated.base).name == "source_model" else "a local folder"
         what = what if stated.base != trained_from or "://" not in stated.base else stated.base

@@ -147,7 +147,7 @@ def write_card(run_folder: str | Path) -> Path:
         PublishError: the folder holds no finished run.
     """
     run = open_run(run_folder)
-    model = run.config.get("model") or {}
+    model = run.start
     base = find_base(str(model.get("path")), revision=model.get("revision"), online=False)
     path = run.model / "README.md"
     facts = gather_facts(run, run.kind(merge=True), base)

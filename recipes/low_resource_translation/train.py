@@ -1,7 +1,7 @@
 """Runs a translation recipe; start it with `accelerate launch` to train on several devices.
 
 accelerate launch recipes/low_resource_translation/train.py \\
-    --config recipes/low_resource_translation/full.yaml [key.sub=value ...]
+    --config recipes/low_resource_translation/full.yaml [key.sub=value ...] [--continue-from MODEL]
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs a sentiment recipe; start it with `accelerate launch` to train on several devices.
 
 accelerate launch recipes/sentiment_transfer/train.py --config recipes/sentiment_transfer/full.yaml
-[key.sub=value ...]
+[key.sub=value ...] [--continue-from MODEL]
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def test_a_chain_has_backward_transfer_and_forgetting_by_hand():
 
 
 def test_a_chain_of_one_or_with_holes_has_no_number():
-    assert chain_backward_transfer(CHAIN[:1, :1]).reason == "one adaptation, there is no earlier test set"
+    assert chain_backward_transfer(CHAIN[:1, :1]).reason == "there is no earlier test set"
     assert forgetting_measure(CHAIN[:1, :1]).value is None
     holed = CHAIN.copy()
     holed[2, 0] = np.nan
@@ -219,4 +219,28 @@ def test_a_perfect_best_step_still_has_an_error():
 
 def test_chain_warns_where_it_forgot():
     finding = chain_finding(Estimate(-0.05, 2), Estimate(0.06, 2))
-    assert (finding.severity, finding.advice) == ("warn", "raise adaptation.replay, or set a guard")
+    assert finding.severity == "warn"
+    assert (
+        finding.advice == "name the earlier data as data.source and raise adaptation.replay, or set a guard"
+    )
+    assert finding.evidence == (
+        "earlier test sets changed by -5.0 points on average since each was learnt, and lost +6.0 from their "
+        "best (n = 2 test sets)"
+    )
+
+
+def test_a_chain_may_learn_two_test_sets_at_once_and_one_before_it_began():
+    """Columns: the source, known to the source model; two targets, one a step; and this step's own."""
+    scores = np.array([[0.9, 0.5, np.nan, np.nan], [0.8, 0.7, 0.4, np.nan], [0.85, 0.6, 0.75, 0.8]])
+    learnt = [0, 1, 1, 2]
+    assert chain_backward_transfer(scores, learnt).value == pytest.approx((-0.05 - 0.1 + 0.35) / 3)
+    assert forgetting_measure(scores, learnt).value == pytest.approx((0.05 + 0.1 - 0.35) / 3)
+    assert chain_backward_transfer(scores, learnt).n == 3
+
+
+def test_chrf_is_told_in_its_own_unit():
+    decision = guard([{"gl": 40.0}], {"gl": 37.5}, max_drop=1.0, test_rows={"gl": 200})
+    assert guard_finding(decision, factor=1.0, unit="chrF++").evidence == (
+        "of 1 earlier test sets gl lost most: +2.5 chrF++ below its best score, and 1 are allowed "
+        "(n = 200 rows)"
+    )
