@@ -238,6 +238,7 @@ def outcome_of(chain: Chain, scored: Mapping[str, Scored], *, run: Path, metric:
         "metric": metric,
         "steps": [*chain.history.steps, run.resolve().name],
         "test_sets": [_entry(each, names, scored.get(each.fingerprint), limit) for each in sets],
+        "kept_within": limit,
         "backward_transfer": _estimate(transfer),
         "forgetting": _estimate(forgot),
         "guard": None

@@ -11,13 +11,14 @@ from nlp_transfer.data.cards import DataCard, load_card
 from nlp_transfer.errors import TransferError
 from nlp_transfer.publishing.licences import judge_licence
 from nlp_transfer.publishing.origin import BaseModel
-from nlp_transfer.reporting.markdown import table
+from nlp_transfer.reporting.chain_tables import chain_headings, chain_rows
+from nlp_transfer.reporting.markdown import escaped, table
 from nlp_transfer.reporting.report import METRICS, TransferReport, metric_of
 
 HUB_DATA = re.compile(r"hub://([^@]+)@")
 PRIVACY_CHECK = re.compile(r"privacy|memori[sz]|membership|extraction|exposure|canary")
 # Findings that have a section of their own, or say what the table of data says.
-TOLD_ELSEWHERE = ("licence", "forgetting", "calibration")
+TOLD_ELSEWHERE = ("licence", "forgetting", "calibration", "chain_backward_transfer", "chain_start")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ def how_it_was_made(report: TransferReport) -> str:
     labels = report.labels_seen("target") or 0
     noun = "pairs" if report.content["task"] == "translation" else "labels"
     start = "first on the source domain, then" if report.labels_seen("source") else "directly"
+    chain = report.content.get("chain") or {}
+    if chain.get("continued_from"):
+        steps = " -> ".join(str(step) for step in chain["steps"])
+        how = f" trained on {labels:,} more {noun} (method {method})" if labels else " not trained further"
+        return f"adapted in steps ({steps}), in the last one{how}"
     if not labels:
         return f"trained on the source domain alone, without {noun} of the target"
     return f"trained {start} on {labels:,} target {noun} (method {method})"
@@ -111,6 +117,12 @@ def forgetting(report: TransferReport) -> str:
         return "Not measured: the run has no source domain to compare on before and after."
     parts = [found["evidence"], found.get("advice")]
     return " ".join(_sentence(part) for part in parts if part)
+
+
+def chain_table(report: TransferReport) -> str:
+    """Render the scores of every earlier test set after each step of a chain; empty without one."""
+    rows = chain_rows(report)
+    return table([*map(escaped, chain_headings(report))], rows) if rows else ""
 
 
 def calibration(report: TransferReport) -> str:

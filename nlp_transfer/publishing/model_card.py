@@ -19,6 +19,7 @@ from nlp_transfer.publishing.contents import FinishedRun, Kind, open_run, public
 from nlp_transfer.publishing.gates import Gate
 from nlp_transfer.publishing.licences import judge_licence
 from nlp_transfer.publishing.origin import BaseModel, find_base
+from nlp_transfer.reporting.chain_tables import chain_sentences
 from nlp_transfer.reporting.markdown import escaped
 from nlp_transfer.reporting.report import TransferReport, metric_of
 from nlp_transfer.runs import write_text
@@ -181,6 +182,9 @@ def _context(facts: CardFacts) -> dict[str, Any]:
         "licence_sentence": card_words.licence_sentence(facts.base),
         "data_table": card_words.data_table(report, facts.data),
         "system_tables": card_words.system_tables(report),
+        "chain": chain_sentences(report),
+        "metric_heading": metric_of(report.primary_metric).heading,
+        "chain_table": card_words.chain_table(report),
         "forgetting": card_words.forgetting(report),
         "calibration": card_words.calibration(report),
         "privacy": card_words.privacy(report),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import write_yaml
-from nlp_transfer.reporting import lights, plots, tables
+from nlp_transfer.reporting import chain_tables, lights, plots, tables
 from nlp_transfer.reporting.markdown import ALTERNATIVE_TEXTS
 from nlp_transfer.reporting.report import TransferReport, metric_of, printable
 
@@ -70,6 +70,8 @@ def report_html(
         systems=tables.systems_table(report),
         every_metric=[tables.metrics_table(report, domain) for domain in report.domains],
         seeds=tables.seeds_table(report),
+        chain=" ".join(chain_tables.chain_sentences(report)),
+        chain_table=chain_tables.chain_table(report),
         curves=plots.learning_curves(curves, metric),
         curves_table=tables.curves_table(curves, metric),
         tally=lights.tally(all_lights),

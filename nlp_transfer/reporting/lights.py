@@ -48,7 +48,7 @@ TOPICS = (
     Topic("promise", "Adapts to the domain", ("domain_gap",), "it takes a source domain"),
     Topic("promise", "Saves resources", ("resources", "cost")),
     Topic(
-        "promise", "Keeps learning", ("chain_backward_transfer", "guard"),
+        "promise", "Keeps learning", ("chain", "guard"),
         "nlp-transfer run with --continue-from measures it",
     ),
     VERDICT,
@@ -64,7 +64,10 @@ TOPICS = (
     Topic("risk", "Private data in the text", ("personal_data",)),
     Topic("risk", "Overconfidence", ("calibration", "coverage")),
     Topic("risk", "Unseen failure where there are no labels", ("accuracy_without_labels",)),
-    Topic("risk", "Test rows seen in training", ("test_overlap",)),
+    Topic(
+        "risk", "Test rows seen in training",
+        ("test_overlap", "earlier_test_overlap", "earlier_training_overlap"),
+    ),
     Topic("risk", "Rows that stand in both domains", ("domain_overlap",)),
     Topic("risk", "Repeated rows", ("duplicates",)),
     Topic("risk", "Labels that contradict each other", ("conflicting_labels",)),

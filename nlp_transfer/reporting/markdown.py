@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nlp_transfer.config import write_yaml
+from nlp_transfer.reporting.chain_tables import chain_headings, chain_rows, chain_sentences
 from nlp_transfer.reporting.report import METRICS, TransferReport, metric_of, printable
 
 DATA_COLUMNS = ("card", "revision", "train", "dev", "test", "unused", "dropped", "fingerprint", "licence")
@@ -45,6 +46,7 @@ def report_markdown(
         *_systems(report),
         *_comparisons(report),
         *links[1:],
+        *_chain(report),
         *_findings(report),
         *_worst_rows(worst_rows),
         *_data(report),
@@ -156,6 +158,17 @@ def _comparison(comparison: dict[str, Any]) -> list[str]:
         _p(comparison["p"]),
         comparison["test"],
     ]
+
+
+def _chain(report: TransferReport) -> list[str]:
+    """Render what the run continued from, and what of it was kept."""
+    rows, headings = chain_rows(report), chain_headings(report)
+    parts = [escaped(" ".join(chain_sentences(report)))]
+    if rows:
+        metric = metric_of(report.primary_metric).heading
+        note = f"Scores are {escaped(metric)}; the change is against the step before, on the same rows."
+        parts += [note, table([*map(escaped, headings)], rows)]
+    return ["## The chain", *parts] if parts[0] else []
 
 
 def _findings(report: TransferReport) -> list[str]:

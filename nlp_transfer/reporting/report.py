@@ -225,7 +225,9 @@ class TransferReport:
         given["source"] = "source" if self.labels_seen("source") or "source" in self.domains else ""
         config = self.content["provenance"].get("config") or {}
         has_stage = bool(given["source"]) and config.get("source_stage", {}) is not None
-        if system in FROM_SOURCE_MODEL and not has_stage:
+        if system in FROM_SOURCE_MODEL and config.get("continue_from"):
+            given["source"] = "earlier steps"
+        elif system in FROM_SOURCE_MODEL and not has_stage:
             # A translation model has always seen some pairs before; an encoder has seen no labels.
             given["source"] = "parent" if self.content["task"] == "translation" else ""
         return joint.join(given[domain] for domain in domains if given[domain]) or "nothing"

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nlp_transfer.reporting.chain_tables import chain_of, chain_rows, chain_sentences
 from nlp_transfer.reporting.report import UNTRAINED, TransferReport, metric_of, printable
 
 # Wide enough for an interval beside every score.
@@ -58,6 +59,8 @@ def render_report(report: TransferReport, console: Console) -> None:
     style = VERDICT_STYLES.get(verdict["transfer"], "bold")
     console.print()
     console.print(_text(verdict["sentence"], console, style=style))
+    if sentences := chain_sentences(report):
+        console.print(_text(" ".join([*sentences, *_chain_scores(report)]), console))
     for finding in report.findings:
         if finding["severity"] in SEVERITY_STYLES:
             label = _text(
@@ -67,6 +70,13 @@ def render_report(report: TransferReport, console: Console) -> None:
             )
             words = "; ".join(filter(None, [finding["evidence"].rstrip("."), finding["advice"]]))
             console.print(Text.assemble(label, " ", _text(words, console)))
+
+
+def _chain_scores(report: TransferReport) -> list[str]:
+    """Write each earlier test set's scores along the chain, such as `target of books: 91.2, 90.8`."""
+    steps = len((chain_of(report) or {"steps": []})["steps"])
+    lines = [(row[0], [each for each in row[2 : 2 + steps] if each != "-"]) for row in chain_rows(report)]
+    return [f"{name}: {', '.join(scores)}." for name, scores in lines if scores]
 
 
 def report_text(report: TransferReport, *, columns: int = 80) -> str:
