@@ -19,6 +19,7 @@ from nlp_transfer.config import (
     DataConfig,
     DomainConfig,
     EvaluationConfig,
+    GuardConfig,
     HubConfig,
     ModelConfig,
     RecipeConfig,
@@ -33,6 +34,7 @@ SECTIONS: dict[str, type] = {
     "data.source and data.target": DomainConfig,
     "source_stage": SourceStageConfig,
     "adaptation": AdaptationConfig,
+    "adaptation.guard": GuardConfig,
     "evaluation": EvaluationConfig,
     "hub": HubConfig,
 }

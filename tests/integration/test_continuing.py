@@ -142,9 +142,8 @@ def test_a_guard_refuses_a_model_that_lost_more(
     finished: Path, step: MakeRecipe, tmp_path: Path, call: Call, trained: list[str]
 ) -> None:
     folder = tmp_path / "lost"
-    recipe = step(
-        folder, finished, "flipped", adaptation__guard={"max_drop": 0.01}, adaptation__method="lora"
-    )
+    changes = {"adaptation__guard": {"max_drop": 0.01}, "adaptation__method": "lora"}
+    recipe = step(folder, finished, "flipped", **changes)
     (tmp_path / "lost.yaml").write_text(write_yaml(recipe._resolved()))
     ended = call("run", tmp_path / "lost.yaml", "--continue-from", finished)
     assert (ended.status, ended.out) == (1, "")

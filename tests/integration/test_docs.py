@@ -26,7 +26,7 @@ from tiny_translation import easy_pairs, write_pairs
 from nlp_transfer import TranslationTransfer, cli
 from nlp_transfer.config import RecipeConfig, load_config, parse_config, read_yaml, write_yaml
 from nlp_transfer.data.cards import load_card
-from nlp_transfer.errors import PublishError
+from nlp_transfer.errors import PublishError, RunError
 from nlp_transfer.resources import list_recipes
 
 sys.path.insert(0, str(ROOT / "docs"))
@@ -321,6 +321,27 @@ def test_a_reader_can_run_the_quick_commands_of_a_page(page, reader, monkeypatch
             assert words[1] == "push"
             assert "1 gate(s) are closed:\n  - base licence" in str(error)
         assert capsys.readouterr().out or "--output" in words, words
+
+
+def test_the_page_on_chains_runs(reader, monkeypatch, capsys):
+    page = "docs/transfer-learning.md"
+    lines = [words for words in of_page(page) if words[1] == "run" and "--continue-from" in words]
+    assert len(lines) == 2
+    reader(page)
+    for words in lines:
+        make_runs_distinct(words)
+    for words in lines:
+        # A page's runs are there; these are to be made.
+        for name in ("returns", "returns_guarded"):
+            if (Path("runs") / name).is_symlink():
+                (Path("runs") / name).unlink()
+        small = ["training.bf16=false", "adaptation.training.num_train_epochs=2", "evaluation.bootstrap=100"]
+        try:
+            run_command([*words, *small], "", monkeypatch)
+            assert "Continued from reviews." in capsys.readouterr().out
+        except RunError as error:
+            # Tiny models forget; the guard is there to say so.
+            assert "returns_guarded" in str(error)
 
 
 def make_runs_distinct(words: list[str]) -> None:
