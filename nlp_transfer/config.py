@@ -259,7 +259,7 @@ class RecipeConfig:
     """The run folder."""
     model: ModelConfig
     data: DataConfig
-    continue_from: str | None = None
+    continue_from: str | None = Field(default=None, min_length=1)
     """An adapted model to go on from: a run folder, its `model/`, or a Hub id (`--continue-from`). No source
     stage is run then, `zero_shot` is that model, and `model.path` is what the baselines start from."""
     source_stage: SourceStageConfig | None = Field(default_factory=SourceStageConfig)

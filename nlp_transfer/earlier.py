@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nlp_transfer.data.sources import cache_dir
+from nlp_transfer.data.sources import cache_dir, file_sha256
 from nlp_transfer.errors import ModelError
 from nlp_transfer.runs import fingerprint, refusal_of, whole_folder
 
@@ -57,8 +57,9 @@ def find_earlier_model(given: str) -> EarlierModel:
 def _without_run(given: str) -> str:
     """Return what to load of a model that has no run folder; an adapter is put on its base first."""
     from nlp_transfer.inference.fetch import fetch_model
-    from nlp_transfer.models.adapter_loading import is_adapter, load_adapter
-    from nlp_transfer.models.loading import model_identity, quiet_library, resolve_model
+    from nlp_transfer.models.adapter_loading import is_adapter
+    from nlp_transfer.models.loading import resolve_model
+    from nlp_transfer.training.processes import computed_on_main
 
     local = Path(given).expanduser()
     folder = local if is_adapter(local) else Path(resolve_model(given))
@@ -68,9 +69,21 @@ def _without_run(given: str) -> str:
             return given
     if not is_adapter(folder):
         return str(folder)
-    merged = cache_dir() / "merged_adapters" / fingerprint(model_identity(str(folder)))
+    # One process does it for all: they share the cache.
+    return computed_on_main(lambda: _merged(folder))
+
+
+def _merged(adapter: Path) -> str:
+    """Put an adapter on its base, in the cache."""
+    from nlp_transfer.models.adapter_loading import load_adapter
+    from nlp_transfer.models.loading import quiet_library
+
+    files = [
+        file_sha256(path) for path in sorted(adapter.glob("*.safetensors")) + sorted(adapter.glob("*.json"))
+    ]
+    merged = cache_dir() / "merged_adapters" / fingerprint(files)
     if not merged.is_dir():
-        loaded = load_adapter(folder)
+        loaded = load_adapter(adapter)
         with whole_folder(merged) as part, quiet_library():
             loaded.model.save_pretrained(part)
             loaded.tokenizer.save_pretrained(part)

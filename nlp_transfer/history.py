@@ -76,8 +76,7 @@ def read_history(run: Path, *, metric: str) -> History:
     config, report = read_run_config(run), _read_json(run / "report.json")
     chain = report.get("chain")
     if chain:
-        sets = [TestSet(**{key: each[key] for key in STORED}) for each in chain["test_sets"]]
-        before = History(list(chain["steps"][:-1]), sets, dict(chain["origin"]), list(chain["notes"]))
+        before = _told(chain, run)
     else:
         before = _before(config, metric=metric)
         before = dataclasses.replace(before, sets=[each.later(None) for each in before.sets])
@@ -85,6 +84,18 @@ def read_history(run: Path, *, metric: str) -> History:
     known = {each.fingerprint for each in before.sets}
     own = [each for each in _own_sets(run, report, len(steps), metric) if each.fingerprint not in known]
     return History(steps, [*before.sets, *own], before.origin, before.notes)
+
+
+def _told(chain: dict[str, Any], run: Path) -> History:
+    """Return what a run's report says of the chain before it."""
+    try:
+        sets = [TestSet(**{key: each[key] for key in STORED}) for each in chain["test_sets"]]
+        return History(list(chain["steps"][:-1]), sets, dict(chain["origin"]), list(chain["notes"]))
+    except (LookupError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the chain in {run / 'report.json'} cannot be read ({error!r}); make the report again with "
+            "`nlp-transfer evaluate`"
+        ) from error
 
 
 def first_step(config: RecipeConfig) -> str:

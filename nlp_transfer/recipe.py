@@ -100,7 +100,7 @@ class TransferRecipe(ABC):
         """
 
     @abstractmethod
-    def chain_outcome(self) -> Outcome | None:
+    def _chain_outcome(self) -> Outcome | None:
         """Sum up what became of the chain; None where there is none."""
 
     @property
@@ -334,9 +334,13 @@ class TransferRecipe(ABC):
                 self._score_test_sets(system, unscored)
         return {"test_sets": len(sets)}
 
+    @cached_property
+    def outcome(self) -> Outcome | None:
+        """What became of the chain, once it is scored; None where there is none."""
+        return self._chain_outcome()
+
     def _is_refused(self) -> bool:
-        outcome = self.chain_outcome()
-        return outcome is not None and outcome.refused
+        return self.outcome is not None and self.outcome.refused
 
     def _refuse(self) -> None:
         """Put the model away and say so.
@@ -344,9 +348,8 @@ class TransferRecipe(ABC):
         Raises:
             RunError: always.
         """
-        outcome = self.chain_outcome()
-        if outcome is not None and self._is_main():
-            words = next(finding for finding in outcome.findings if finding.check == "guard")
+        if self._is_main() and self.outcome is not None:
+            words = next(finding for finding in self.outcome.findings if finding.check == "guard")
             reason = f"the guard refused it: {words.evidence}; {words.advice}"
             refuse_model(self.folder, reason)
         self._wait()

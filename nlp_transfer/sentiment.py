@@ -157,8 +157,7 @@ class SentimentTransfer(TransferRecipe):
             {chain_file(self.folder, system, each.fingerprint): each.rows.test for each in sets},
         )
 
-    def chain_outcome(self) -> Outcome | None:
-        """Sum up what became of the chain; None where there is none."""
+    def _chain_outcome(self) -> Outcome | None:
         from nlp_transfer.sentiment_report import chain_outcome
 
         return chain_outcome(self)

@@ -136,8 +136,7 @@ class TranslationTransfer(TransferRecipe):
             {chain_file(self.folder, system, each.fingerprint): each.rows.test for each in sets},
         )
 
-    def chain_outcome(self) -> Outcome | None:
-        """Sum up what became of the chain; None where there is none."""
+    def _chain_outcome(self) -> Outcome | None:
         from nlp_transfer.translation_report import chain_outcome
 
         return chain_outcome(self)

@@ -48,7 +48,7 @@ def build_report(recipe: TranslationTransfer, data: DataReport, *, systems: list
     first = {system: list(each[0]) for system, each in predicted["target"].items()}
     findings = [*data.findings, *run_findings(content), *_sanity(recipe, first["adapted"])]
     content["findings"] = [finding.as_dict() for finding in findings]
-    add_chain(content, chain_outcome(recipe))
+    add_chain(content, recipe.outcome)
     content["verdict"] = run_verdict(
         recipe,
         scorers["target"],
