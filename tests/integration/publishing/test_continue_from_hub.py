@@ -1,4 +1,4 @@
-"""A chain that begins on the Hub: from a whole model, and from an adapter on its base; and what a card says."""
+"""A chain that begins on the Hub: from a whole model or from an adapter on its base; what its card says."""
 
 from __future__ import annotations
 
