@@ -60,7 +60,6 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
     )
     content["findings"] += [finding.as_dict() for finding in run_diagnostics(run)]
     add_mix(content, recipe.folder)
-    add_chain(content, chain_outcome(recipe))
     add_chain(content, recipe.outcome)
     content["provenance"] = provenance(recipe, data, signatures=_signatures(recipe))
     report = TransferReport(content)
