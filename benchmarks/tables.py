@@ -65,8 +65,8 @@ def translation_quality(results: dict[str, Any]) -> list[str]:
     """
     systems = ("copy", "zero_shot", "scratch", "adapted")
     lines = [
-        f"| pairs | {' | '.join(f'{name} chrF++' for name in systems)} | mix | parent's pairs | adapted chrF | "
-        "Apertium chrF |",
+        f"| pairs | {' | '.join(f'{name} chrF++' for name in systems)} | mix | parent's pairs | "
+        "adapted chrF | Apertium chrF |",
         f"|---:|{'---:|' * (len(systems) + 4)}",
     ]
     for key in sorted(results["cells"], key=lambda key: int(key.partition("/")[0])):
