@@ -23,6 +23,7 @@ def predict_documents(
     text_column: str | None,
     revision: str | None,
     as_json: bool,
+    runtime: str | None = None,
 ) -> None:
     """Label texts from arguments, a file or stdin, and write them to a file or stdout.
 
@@ -39,7 +40,7 @@ def predict_documents(
     given = read_texts(texts, source, text_column=text_column, purpose="label")
     from nlp_transfer.inference.load import load_adapted
 
-    classifier: Any = load_adapted(model, revision=revision)
+    classifier: Any = load_adapted(model, revision=revision, runtime=runtime)
     if not hasattr(classifier, "predict"):
         raise ModelError(f"{model} is a translation model; use `nlp-transfer translate`")
     bar = "predict" if source is not None and sys.stderr.isatty() else None

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from nlp_transfer.errors import ModelError
 from nlp_transfer.inference.devices import device as best_device
+from nlp_transfer.inference.exported import TORCH, load_exported, read_export, require_runtime
 from nlp_transfer.inference.fetch import fetch_model
 from nlp_transfer.inference.predict import predict_logits, softmax
 from nlp_transfer.inference.translator import load_translation_model
@@ -49,8 +50,8 @@ class AdaptedClassifier(Protocol):
         """Return label, score and all probabilities for each text."""
 
 
-class _Predicting:
-    """What both kinds of model share: probabilities and labels out of logits."""
+class Predicting:
+    """What all kinds of model share: probabilities and labels out of logits."""
 
     label_names: list[str]
 
@@ -83,7 +84,7 @@ class _Predicting:
         return results
 
 
-class FullClassifier(_Predicting):
+class FullClassifier(Predicting):
     """A `transformers` sequence classifier."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -101,7 +102,7 @@ class FullClassifier(_Predicting):
         )
 
 
-class ProbeClassifier(_Predicting):
+class ProbeClassifier(Predicting):
     """A frozen encoder with a regression on its mean-pooled features."""
 
     def __init__(
@@ -133,22 +134,26 @@ def load_adapted(
     cached: bool = False,
     src_lang: str | None = None,
     tgt_lang: str | None = None,
+    runtime: str | None = None,
 ) -> Any:
     """Load an adapted model for use, on an accelerator where there is one.
 
     A classifier has `predict`, a translation model `translate`.
 
     Args:
-        path: a model folder, a run folder (its `model/` is taken), an adapter's folder,
-            `package://module/folder`, or a Hub id.
+        path: a model folder, a run folder (its `model/` is taken), an adapter's folder, a folder that
+            `nlp-transfer export` made, `package://module/folder`, or a Hub id.
         revision: Hub revision.
         cached: keep a probe's encodings on disk, for texts that are scored again.
         src_lang: language that a translation model of another's translates from, where it does not say it.
         tgt_lang: language that a translation model is to translate into; None is its default.
+        runtime: `torch`, `onnx` or `ctranslate2`; None is the one that the folder is for. Nothing is exported
+            on the way: that takes minutes and is measured, so it is a command of its own.
 
     Raises:
-        ModelError: there is no model or revision, it cannot be read, its base is missing or another one, or
-        it is neither a classifier nor a translation model.
+        ConfigError: there is no such runtime, or the `fast` extra that it needs is not installed.
+        ModelError: the folder is for another runtime, there is no model or revision, it cannot be read, its
+        base is missing or another one, or it is neither a classifier nor a translation model.
 
     Example::
 
@@ -157,7 +162,11 @@ def load_adapted(
     """
     from nlp_transfer.models.adapter_loading import is_adapter, load_adapter
 
-    folder, device = _folder_of(str(path), revision), best_device()
+    folder, device = folder_of(str(path), revision), best_device()
+    exported = read_export(folder)
+    require_runtime(runtime, exported["runtime"] if exported else TORCH, path)
+    if exported:
+        return load_exported(folder, exported, src_lang=src_lang, tgt_lang=tgt_lang)
     if is_adapter(folder):
         adapted = load_adapter(folder)
         return FullClassifier(adapted.model.to(device), adapted.tokenizer)
@@ -178,7 +187,7 @@ def load_adapted(
     return FullClassifier(loaded.model.to(device), loaded.tokenizer)
 
 
-def _folder_of(name: str, revision: str | None) -> Path:
+def folder_of(name: str, revision: str | None) -> Path:
     """Return the folder with a model's files; those of a Hub model are fetched."""
     from nlp_transfer.models.adapter_loading import is_adapter
 

@@ -34,6 +34,7 @@ def translate_documents(
     num_beams: int | None,
     revision: str | None,
     as_json: bool,
+    runtime: str | None = None,
 ) -> None:
     """Translate texts from arguments, a file or stdin, and write them to a file or stdout.
 
@@ -51,6 +52,7 @@ def translate_documents(
         num_beams: width of the beam search; None is the model's own.
         revision: Hub revision.
         as_json: write JSON lines where no output file is named.
+        runtime: see `load_adapted`.
 
     Raises:
         ConfigError: options that do not go together, a format that is not written, or a catalogue in another
@@ -64,13 +66,21 @@ def translate_documents(
             raise ConfigError("give texts or --input, not both")
         if text_column is not None or as_json:
             raise ConfigError(f"{source}: --text-column and --json are not for gettext catalogues")
-        _translate_catalogue(model, source, output, tgt_lang=tgt_lang, num_beams=num_beams, revision=revision)
+        _translate_catalogue(
+            model,
+            source,
+            output,
+            tgt_lang=tgt_lang,
+            num_beams=num_beams,
+            revision=revision,
+            runtime=runtime,
+        )
         return
     written = output_format(
         output, source, as_json=as_json, written=(*TABLE_FORMATS, "txt"), what="translations"
     )
     given = read_texts(texts, source, text_column=text_column, purpose="translate", blank_lines=True)
-    translator = _load_translator(model, revision)
+    translator = _load_translator(model, revision, runtime)
     bar = _bar(source)
     with opened(output) as file:
         write = row_writer(file, written, plain=lambda _, result: str(result["translation"]))
@@ -89,6 +99,7 @@ def _translate_catalogue(
     tgt_lang: str | None,
     num_beams: int | None,
     revision: str | None,
+    runtime: str | None,
 ) -> None:
     if output is not None and (output.is_dir() or output.suffix.lower() not in CATALOGUE_SUFFIXES):
         raise ConfigError(f"{output}: a gettext catalogue is written to a .po file")
@@ -98,7 +109,7 @@ def _translate_catalogue(
         raise DataError(f"{source} cannot be read: {error.strerror}") from error
     catalogue = read_po_file(content, name=str(source), to_be_filled=True)
     filled = fill_catalogue(
-        _load_translator(model, revision),
+        _load_translator(model, revision, runtime),
         catalogue,
         tgt_lang=tgt_lang,
         num_beams=num_beams,
@@ -121,10 +132,10 @@ def _print_bytes(content: bytes, charset: str) -> None:
         sys.stdout.write(content.decode(charset))
 
 
-def _load_translator(model: str, revision: str | None) -> Translator:
+def _load_translator(model: str, revision: str | None, runtime: str | None) -> Translator:
     from nlp_transfer.inference.load import load_adapted
 
-    loaded: Any = load_adapted(model, revision=revision)
+    loaded: Any = load_adapted(model, revision=revision, runtime=runtime)
     if not hasattr(loaded, "translate"):
         raise ModelError(f"{model} is a classifier; use `nlp-transfer predict`")
     return cast("Translator", loaded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Translator:
         max_length_tokens: longer sources are refused.
         num_beams: hypotheses kept where a call does not say.
         target_ratio: tokens a translation may have for each of its source's.
+        generate: writes translations as `models.generation.generate` does, for a model of another runtime.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Translator:
         max_length_tokens: int,
         num_beams: int = USUAL_BEAMS,
         target_ratio: float = USUAL_TARGET_RATIO,
+        generate: Callable[..., list[list[int]]] = generate,
     ) -> None:
         self.loaded = loaded
         self.directions = [(source, target) for source, target in directions]
         self.max_length_tokens = max_length_tokens
         self.num_beams = num_beams
         self.target_ratio = target_ratio
+        self._generate = generate
         loaded.model.eval()
 
     @property
@@ -102,7 +105,7 @@ class Translator:
         sources = self._encoded([texts[row] for row in rows], source, target)
         self._require_length([len(ids) for ids in sources], rows)
         prefix = self.loaded.family.decoder_prefix(self.loaded.tgt_lang(target))
-        written = generate(
+        written = self._generate(
             self.loaded.model,
             sources,
             [prefix] * len(sources),
@@ -159,7 +162,32 @@ def load_translation_model(
 
     loaded = load_translator(path, revision=revision)
     loaded.model.to(device())
-    description = read_description(Path(resolve_model(path))) or {}
+    return translator_of(loaded, Path(resolve_model(path)), name=path, src_lang=src_lang, tgt_lang=tgt_lang)
+
+
+def translator_of(
+    loaded: LoadedTranslator,
+    folder: Path,
+    *,
+    name: str,
+    src_lang: str | None,
+    tgt_lang: str | None,
+    generate: Callable[..., list[list[int]]] = generate,
+) -> Translator:
+    """Give a loaded model the languages that its folder says it translates between.
+
+    Args:
+        loaded: the model.
+        folder: with the model's description, where it has one.
+        name: the model's, for messages.
+        src_lang: for a model that does not say it.
+        tgt_lang: for a model that does not say it.
+        generate: see `Translator`.
+
+    Raises:
+        ModelError: its languages are not known.
+    """
+    description = read_description(folder) or {}
     directions = [tuple(each) for each in description.get("directions", [])]
     given = (src_lang or _stated(loaded, "source"), tgt_lang or _stated(loaded, "target"))
     if src_lang or tgt_lang or not directions:
@@ -168,7 +196,7 @@ def load_translation_model(
         if not all(first):
             known = loaded.family.languages()
             raise ModelError(
-                f"{path} does not say which languages it translates between; name them "
+                f"{name} does not say which languages it translates between; name them "
                 f"({did_you_mean(tgt_lang or '', known) if known else 'src_lang, tgt_lang'})"
             )
         directions = [first, *directions]
@@ -179,6 +207,7 @@ def load_translation_model(
         max_length_tokens=min(limit, int(description.get("max_length_tokens", limit))),
         num_beams=int(description.get("num_beams", USUAL_BEAMS)),
         target_ratio=float(description.get("target_ratio", USUAL_TARGET_RATIO)),
+        generate=generate,
     )
 
 

@@ -60,12 +60,13 @@ class ServedModel:
         return list(getattr(self.model, "directions", [(self.model.src_lang, self.model.tgt_lang)]))
 
 
-def open_models(arguments: Sequence[str], limits: Limits) -> list[ServedModel]:
+def open_models(arguments: Sequence[str], limits: Limits, *, runtime: str | None = None) -> list[ServedModel]:
     """Open models side by side.
 
     Args:
         arguments: `MODEL`, or `NAME=MODEL` where its own name is not the wanted one.
         limits: how many texts may wait for each.
+        runtime: see `load_adapted`.
 
     Raises:
         ConfigError: no model, two of one name, or of two tasks.
@@ -74,7 +75,7 @@ def open_models(arguments: Sequence[str], limits: Limits) -> list[ServedModel]:
     from nlp_transfer.inference.load import load_adapted
 
     named = named_models(arguments)
-    return served_models({name: load_adapted(path) for name, path in named.items()}, limits)
+    return served_models({name: load_adapted(path, runtime=runtime) for name, path in named.items()}, limits)
 
 
 def served_models(models: dict[str, Any], limits: Limits) -> list[ServedModel]:

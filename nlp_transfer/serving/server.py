@@ -27,7 +27,12 @@ log = logging.getLogger(__name__)
 
 
 def serve(
-    models: Sequence[str], *, host: str = "127.0.0.1", port: int = 8000, limits: Limits | None = None
+    models: Sequence[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    limits: Limits | None = None,
+    runtime: str | None = None,
 ) -> None:
     """Serve models on one port until a signal comes.
 
@@ -36,6 +41,7 @@ def serve(
         host: the address to listen on; any but loopback opens the server to others.
         port: 0 takes a free one.
         limits: what one client may ask; None is the usual.
+        runtime: see `load_adapted`.
 
     Raises:
         ConfigError: the `serve` extra is not installed, the address cannot be listened on, models do not go
@@ -53,7 +59,7 @@ def serve(
     limits = limits or Limits()
     listening = listen(host, port)
     with listening:
-        served = open_models(models, limits)
+        served = open_models(models, limits, runtime=runtime)
         hosts = {*LOOPBACK_NAMES, host} if is_loopback(host) else None
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listening.getsockname()[1]}"

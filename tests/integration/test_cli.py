@@ -408,7 +408,7 @@ def test_predict_labels_texts_from_a_run_folder(finished: Path, call: Call, tmp_
 
 def test_translate_answers_lines_and_fills_catalogues(call: Call, tmp_path: Path, monkeypatch: Any) -> None:
     translator = FakeTranslator()
-    monkeypatch.setattr(load, "load_adapted", lambda path, *, revision: translator)
+    monkeypatch.setattr(load, "load_adapted", lambda path, *, revision, runtime: translator)
     listed = call("translate", "a/model", "Save", "Open", "--tgt-lang", "ast", "--beams", "4")
     assert (listed.status, listed.out) == (0, "«Save»\n«Open»\n")
     assert translator.settings == [("ast", 4, None)]
@@ -429,7 +429,9 @@ def test_translate_answers_lines_and_fills_catalogues(call: Call, tmp_path: Path
 def test_translate_says_what_it_left_empty_even_when_quiet(
     call: Call, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(load, "load_adapted", lambda path, *, revision: FakeTranslator(lambda _: "lost"))
+    monkeypatch.setattr(
+        load, "load_adapted", lambda path, *, revision, runtime: FakeTranslator(lambda _: "lost")
+    )
     content = 'msgid ""\nmsgstr ""\n"Language: gl\\n"\n\nmsgid "Save %s"\nmsgstr ""\n'
     (tmp_path / "gl.po").write_text(content)
     ended = call("-q", "translate", "a/model", "-i", tmp_path / "gl.po")

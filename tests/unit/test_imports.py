@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sentiment", "translation"),
     ("recipes_by_task", "demos"),
     ("studies", "curve"),
-    ("serving",),
+    ("serving", "exporting"),
     ("cli",),
 )
 RANK = {unit: rank for rank, layer in enumerate(LAYERS) for unit in layer}

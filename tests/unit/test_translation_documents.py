@@ -36,7 +36,7 @@ def translate(monkeypatch: Any) -> Translate:
         model = translator or FakeTranslator()
         loaded: list[tuple[str, str | None]] = []
 
-        def load_adapted(path: str, *, revision: str | None = None) -> FakeTranslator:
+        def load_adapted(path: str, *, revision: str | None, runtime: str | None) -> FakeTranslator:
             loaded.append((path, revision))
             return model
 
@@ -335,7 +335,7 @@ def test_a_classifier_does_not_translate(tiny_model: Any, tmp_path: Path) -> Non
 
 
 def test_a_translation_model_does_not_label(monkeypatch: Any) -> None:
-    monkeypatch.setattr(load, "load_adapted", lambda path, *, revision: FakeTranslator())
+    monkeypatch.setattr(load, "load_adapted", lambda path, *, revision, runtime: FakeTranslator())
     settings: dict[str, Any] = dict.fromkeys(("source", "output", "text_column", "revision"))
     with pytest.raises(ModelError, match="a/model is a translation model; use `nlp-transfer translate`"):
         predict_documents("a/model", texts=["a"], as_json=False, **settings)
