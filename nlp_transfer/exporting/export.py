@@ -16,7 +16,6 @@ from nlp_transfer.exporting.card import write_card
 from nlp_transfer.exporting.parity import Parity, classification_parity, translation_parity
 from nlp_transfer.exporting.samples import labelled_sample, recipe_of, require_task, translated_sample
 from nlp_transfer.inference.exported import (
-    DESCRIPTION,
     NEEDED_TO_EXPORT,
     ONNX,
     RUNTIMES,
@@ -25,6 +24,7 @@ from nlp_transfer.inference.exported import (
 )
 from nlp_transfer.inference.load import folder_of, load_adapted
 from nlp_transfer.models.adapter_loading import is_adapter
+from nlp_transfer.models.loading import EXPORTED as DESCRIPTION
 from nlp_transfer.models.loading import model_identity
 from nlp_transfer.publishing.contents import MODEL_FILES, TOKENIZER_FILES
 from nlp_transfer.publishing.save import MODEL_SUFFIXES

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.errors import ConfigError, ModelError, did_you_mean
+from nlp_transfer.models.loading import EXPORTED as DESCRIPTION
 
 if TYPE_CHECKING:
     from nlp_transfer.inference.onnx_classifier import OnnxClassifier
     from nlp_transfer.inference.translator import Translator
 
-DESCRIPTION = "export.json"
 # What a folder can be opened with; `torch` is what a model that was not exported needs.
 TORCH, ONNX, CTRANSLATE2 = "torch", "onnx", "ctranslate2"
 RUNTIMES = (ONNX, CTRANSLATE2)

@@ -116,7 +116,7 @@ def generate_batch(
     )
     ends = {end, pad} if isinstance(end, int) else {*end, pad}
     return [
-        _until(output[begins:].tolist(), ends)[:limit] for output, limit in zip(outputs, limits, strict=True)
+        until(output[begins:].tolist(), ends)[:limit] for output, limit in zip(outputs, limits, strict=True)
     ]
 
 
@@ -142,6 +142,6 @@ class ForcedPrefixes(LogitsProcessor):  # type: ignore[misc]
         return forced.scatter(1, self.prefixes[:, place : place + 1], 0.0)
 
 
-def _until(ids: list[int], ends: set[int]) -> list[int]:
+def until(ids: list[int], ends: set[int]) -> list[int]:
     """Return the ids before the first end."""
     return ids[: next((place for place, number in enumerate(ids) if number in ends), len(ids))]

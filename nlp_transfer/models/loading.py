@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 # texts.
 COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "data2vec-text")
 POSITIONS_BEFORE_TEXT = 2
+# In a folder with a model for another runtime, which has a configuration, a tokenizer, and no torch weights.
+EXPORTED = "export.json"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def resolve_model(path: str) -> str:
         return path
     if not (folder / "config.json").is_file():
         raise ModelError(f"{path} is not a model folder: it has no config.json")
-    if not any(folder.glob("*.safetensors")):
+    if not any(folder.glob("*.safetensors")) and not (folder / EXPORTED).is_file():
         other = "; its weights are in a pickle format, which is not read" if any(folder.glob("*.bin")) else ""
         raise ModelError(f"{path} has no weights (*.safetensors){other}")
     return str(folder)
