@@ -97,6 +97,32 @@ def demo(results: dict[str, Any]) -> list[str]:
     return lines
 
 
+def runtime_speed(results: dict[str, Any]) -> list[str]:
+    """Tabulate exported models beside the stock way: throughput, score, first answer, memory."""
+    lines = [
+        f"| way | times faster than {results['stock']}: median (least to greatest, n) | by processor time | "
+        f"rows a second | "
+        f"{results['score_is']} | equal answers % | first answer s | peak MB |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, seconds in results["seconds"].items():
+        each, started = results["times_faster"].get(name), results["first_answer"].get(name)
+        faster = (
+            f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f}, {len(each)})"
+            if each
+            else "1"
+        )
+        work = results["times_faster_by_processor"].get(name, [1.0])
+        first = (
+            f"{started['first_answer_seconds']:.1f} | {started['peak_rss_mb']:,.0f}" if started else "- | -"
+        )
+        lines.append(
+            f"| {name} | {faster} | {statistics.median(work):.2f} | {results['rows'] / statistics.median(seconds):,.0f} | "
+            f"{results['score'][name]:.2f} | {100 * results['equal_to_stock'][name]:.1f} | {first} |"
+        )
+    return lines
+
+
 def main() -> None:
     lines = [
         "# Benchmarks",
@@ -133,6 +159,11 @@ def main() -> None:
                 lines += [
                     f"Probe's time over one epoch of the package's: {', '.join(f'{r:.2f}' for r in ratio)}."
                 ]
+    for path in sorted(RESULTS.glob("runtime_speed_*.json")):
+        results = json.loads(path.read_text(encoding="utf-8"))
+        lines += ["", f"## {path.stem}", "", f"{results['what']}, n = {results['rows']:,}.", ""]
+        lines += runtime_speed(results)
+        lines += ["", f"Caveat: {results['caveat']}."] if "caveat" in results else []
     for path in sorted(RESULTS.glob("translation_quality_*.json")):
         results = json.loads(path.read_text(encoding="utf-8"))
         lines += ["", f"## {path.stem}", "", f"{results['what']}; one seed a cell.", ""]
