@@ -117,7 +117,8 @@ def runtime_speed(results: dict[str, Any]) -> list[str]:
             f"{started['first_answer_seconds']:.1f} | {started['peak_rss_mb']:,.0f}" if started else "- | -"
         )
         lines.append(
-            f"| {name} | {faster} | {statistics.median(work):.2f} | {results['rows'] / statistics.median(seconds):,.0f} | "
+            f"| {name} | {faster} | {statistics.median(work):.2f} | "
+            f"{results['rows'] / statistics.median(seconds):,.0f} | "
             f"{results['score'][name]:.2f} | {100 * results['equal_to_stock'][name]:.1f} | {first} |"
         )
     return lines

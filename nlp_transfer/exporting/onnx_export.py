@@ -12,6 +12,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,7 +25,7 @@ from nlp_transfer.models.probe import ProbeHead
 EXAMPLE_TEXTS = ["a text of a few words", "another"]
 # Matrix products hold nearly all of the time; embeddings stay float32, where eight bits cost accuracy and
 # bring no speed.
-QUANTISED_OPERATIONS = ["MatMul", "Gemm"]
+QUANTISED_OPERATION = "MatMul"
 
 
 class _Logits(nn.Module):
@@ -104,9 +105,13 @@ def write_graph(model: FullClassifier | ProbeClassifier, path: Path) -> None:
 def quantise(path: Path) -> None:
     """Replace the weights of a graph's matrix products by eight bits, the activations as they come.
 
-    One scale for each output channel, seven of the eight bits: without them a processor that has no VNNI
-    instructions overflows its sixteen-bit sums, and a model exported here is used elsewhere.
+    One scale for each output channel, and seven of the eight bits: with all eight, a processor that has no
+    VNNI instructions overflows its sixteen-bit sums, and a model exported here is used elsewhere. Products
+    that narrow (the second one of a feed-forward block, whose input has outliers, and the head) stay float32:
+    with them in eight bits MiniLM fell from 86.0 to 85.0 on 1,000 product sentences, without to 86.3, for
+    3.9 s of processor time instead of 2.7 s (6.9 s in float32).
     """
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     whole = path.with_name("float32.onnx")
@@ -116,13 +121,22 @@ def quantise(path: Path) -> None:
             quantize_dynamic(
                 str(whole),
                 str(path),
-                op_types_to_quantize=QUANTISED_OPERATIONS,
+                op_types_to_quantize=[QUANTISED_OPERATION],
+                nodes_to_exclude=_narrowing(onnx.load(whole)),
                 per_channel=True,
                 reduce_range=True,
                 weight_type=QuantType.QInt8,
             )
     finally:
         whole.unlink()
+
+
+def _narrowing(graph: Any) -> list[str]:
+    """Name the products by weights with more inputs than outputs."""
+    sizes = {each.name: tuple(each.dims) for each in graph.graph.initializer}
+    products = [node for node in graph.graph.node if node.op_type == QUANTISED_OPERATION]
+    shapes = [(node.name, sizes.get(node.input[1], (0, 0))) for node in products]
+    return [name for name, shape in shapes if len(shape) == 2 and shape[0] > shape[1]]
 
 
 @contextlib.contextmanager
