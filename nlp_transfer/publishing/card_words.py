@@ -70,12 +70,13 @@ def how_it_was_made(report: TransferReport) -> str:
     labels = report.labels_seen("target") or 0
     noun = "pairs" if report.content["task"] == "translation" else "labels"
     start = "first on the source domain, then" if report.labels_seen("source") else "directly"
+    texts = _unlabelled_words(report)
     chain = report.content.get("chain") or {}
     if chain.get("continued_from"):
         steps = " -> ".join(str(step) for step in chain["steps"])
-        how = f" trained on {labels:,} more {noun} (method {method})" if labels else " not trained further"
+        learnt = " and ".join(filter(None, [f"{labels:,} more {noun}" if labels else "", texts]))
+        how = f" trained on {learnt} (method {method})" if learnt else " not trained further"
         return f"adapted in steps ({steps}), in the last one{how}"
-    texts = _unlabelled_words(report)
     if not labels and texts:
         return f"trained {start} on {texts} (method {method}), without {noun} of the target"
     if not labels:
