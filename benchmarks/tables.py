@@ -83,6 +83,24 @@ def translation_quality(results: dict[str, Any]) -> list[str]:
     return lines
 
 
+def unlabelled(results: dict[str, Any]) -> list[str]:
+    """Tabulate what text without labels brought, by target labels and method, beside the model before."""
+    lines = [
+        "| target labels | text without labels | zero_shot | adapted | source: zero_shot | source: adapted |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    for key, cell in sorted(results["cells"].items(), key=lambda item: int(item[0].partition("/")[0])):
+        size, _, method = key.partition("/")
+        scores = [
+            cell_text([100 * seed[domain] for seed in cell[system]])
+            for domain in ("target", "source")
+            for system in ("zero_shot", "adapted")
+        ]
+        said = "none" if method == "none" else f"{method}, {cell['texts']:,} texts"
+        lines.append(f"| {int(size):,} | {said} | {' | '.join(scores)} |")
+    return lines
+
+
 def demo(results: dict[str, Any]) -> list[str]:
     """Tabulate the demo's systems on both domains, with intervals."""
     lines = ["| system | target chrF++ | source chrF++ | seconds |", "|---|---:|---:|---:|"]
@@ -169,6 +187,11 @@ def main() -> None:
         results = json.loads(path.read_text(encoding="utf-8"))
         lines += ["", f"## {path.stem}", "", f"{results['what']}; one seed a cell.", ""]
         lines += [*translation_quality(results), "", f"Leaks: {results['leak_condition']}."]
+    for path in sorted(RESULTS.glob("unlabelled_*.json")):
+        results = json.loads(path.read_text(encoding="utf-8"))
+        lines += ["", f"## {path.stem}", "", f"{results['what']}; mean ± sample deviation (seeds).", ""]
+        lines += unlabelled(results)
+        lines += ["", *(f"- {note}" for note in results.get("notes", []))]
     if (RESULTS / "translation_demo.json").exists():
         results = json.loads((RESULTS / "translation_demo.json").read_text(encoding="utf-8"))
         lines += ["", "## translation_demo", "", f"{results['what']}.", "", *demo(results)]

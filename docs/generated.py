@@ -24,6 +24,7 @@ from nlp_transfer.config import (
     ModelConfig,
     RecipeConfig,
     SourceStageConfig,
+    UnlabelledConfig,
 )
 
 SECTIONS: dict[str, type] = {
@@ -35,6 +36,7 @@ SECTIONS: dict[str, type] = {
     "source_stage": SourceStageConfig,
     "adaptation": AdaptationConfig,
     "adaptation.guard": GuardConfig,
+    "adaptation.unlabelled": UnlabelledConfig,
     "evaluation": EvaluationConfig,
     "hub": HubConfig,
 }

@@ -186,6 +186,42 @@ class GuardConfig:
 
 
 @dataclass(frozen=True, config=STRICT)
+class UnlabelledConfig:
+    """Target text without labels, and how it is learnt. Rows with the text of a test row are left out."""
+
+    method: Literal["self_training", "mlm"] = "self_training"
+    """self_training: an averaged teacher guesses labels, and the sure guesses are learnt. mlm: hidden words
+    are guessed, first alone and then beside the labelled rows."""
+    card: str | None = None
+    """Name of a data card whose texts are taken; its labels are not read."""
+    path: str | None = None
+    """A file with texts; `data.target.path` says what can stand here. Without path and card the target's own
+    training rows are taken that `train_size` leaves out, without their labels."""
+    sha256: str | None = None
+    """Expected SHA-256 of the file, or of the archive it is taken from."""
+    format: Literal["csv", "tsv", "jsonl", "parquet", "txt"] | None = None
+    """How to read the file; null follows its name. txt is a text a line."""
+    encoding: str = "utf-8"
+    """Text encoding of the file."""
+    columns: list[str] | None = None
+    """Column names of a file that has no header line."""
+    text_column: str | None = None
+    """Column with the text; null looks for text, sentence, review, content."""
+    max_rows: int | None = Field(default=None, ge=1)
+    """At most this many texts, drawn by `data.seed`; null is all of them."""
+    passes: int | None = Field(default=None, ge=1)
+    """Times that each text is seen beside labelled rows; null takes the method's default."""
+    weight: float | None = Field(default=None, gt=0)
+    """Of an unlabelled row's loss, a labelled row's being 1; null takes the method's default."""
+    threshold: float = Field(default=0.9, gt=0, le=1)
+    """self_training: guesses that are less likely are not learnt."""
+    averaging: float = Field(default=0.99, ge=0, lt=1)
+    """self_training: share of the teacher that stays at each step; the rest comes from the student."""
+    masked_share: float = Field(default=0.15, gt=0, lt=1)
+    """mlm: share of the words that are hidden."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class AdaptationConfig:
     """How the source model is adapted to the target."""
 
@@ -207,6 +243,14 @@ class AdaptationConfig:
     """Share of the change of the weights that is kept, 0 to 1 (WiSE-FT). best: the one of 0, 1/4, 1/2, 3/4
     and 1 with the best score on the target's dev rows, 1 where these are too few; balanced: of those not
     clearly worse, the best on the source's dev rows; null: all of it."""
+    unlabelled: UnlabelledConfig | None = None
+    """Sentiment: learn from target text without labels too, with few target labels or none. null: no."""
+    class_weights: Literal["balanced"] | None = None
+    """Sentiment: balanced weighs each labelled row by the inverse of its class's share of the rows that are
+    learnt, so that a rare class counts as much as a common one. null weighs all rows alike."""
+    selection_metric: Literal["accuracy", "macro_f1"] = "accuracy"
+    """Sentiment: which score of the dev rows decides which step is kept (there are dev rows from 200 target
+    labels on). macro_f1 counts all classes alike."""
     related_lang: str = "auto"
     """Translation: the language of the model that the target's starts from; auto takes the one that
     translates the dev rows best."""
@@ -413,6 +457,7 @@ def _keys_at(location: Sequence[Any]) -> list[str]:
         "source_stage": SourceStageConfig,
         "adaptation": AdaptationConfig,
         "guard": GuardConfig,
+        "unlabelled": UnlabelledConfig,
         "evaluation": EvaluationConfig,
         "hub": HubConfig,
     }
@@ -439,6 +484,7 @@ def _training_problems(content: Mapping[str, Any], section: Sequence[str]) -> li
 def _domain_problems(config: RecipeConfig) -> list[str]:
     """Check what one field alone cannot show."""
     problems = [*_model_problems(config), *_baseline_problems(config), *_guard_problems(config)]
+    problems += _adaptation_problems(config)
     for name in ("source", "target"):
         domain: DomainConfig | None = getattr(config.data, name)
         if domain is not None:
@@ -476,6 +522,35 @@ def _guard_problems(config: RecipeConfig) -> list[str]:
         f"adaptation.guard.max_drop: is {guard.max_drop:g}, and accuracy is counted from 0 to 1: give 0.01 "
         "for one point"
     ]
+
+
+def _adaptation_problems(config: RecipeConfig) -> list[str]:
+    """Check that what an adaptation learns besides labelled rows goes with its task and its method."""
+    adaptation, blank = config.adaptation, AdaptationConfig()
+    smoothing = {**config.training, **adaptation.training}.get("label_smoothing_factor")
+    problems = []
+    if config.task == "translation":
+        sentiment_keys = ("unlabelled", "class_weights", "selection_metric")
+        problems += [
+            f"adaptation.{key}: is not a key of translation recipes"
+            for key in sentiment_keys
+            if getattr(adaptation, key) != getattr(blank, key)
+        ]
+    if smoothing and (adaptation.unlabelled or adaptation.class_weights):
+        problems.append(
+            "training.label_smoothing_factor: goes neither with adaptation.unlabelled nor with "
+            "adaptation.class_weights; leave it out"
+        )
+    if adaptation.unlabelled is None:
+        return problems
+    if adaptation.unlabelled.card is not None and adaptation.unlabelled.path is not None:
+        problems.append("adaptation.unlabelled: give card or path, not both")
+    if adaptation.method == "probe":
+        problems.append(
+            "adaptation.unlabelled: unlabelled text trains weights, and a probe leaves them as they are; set "
+            "adaptation.method: full, lora or lp_ft"
+        )
+    return problems
 
 
 def _one_domain(domain: DomainConfig, task: str) -> list[str]:

@@ -22,11 +22,14 @@ from nlp_transfer.training.processes import is_main, num_processes, wait_for_all
 if TYPE_CHECKING:
     from nlp_transfer.training.adapt import Procedure, Trained
     from nlp_transfer.training.probing import FrozenProbe
+    from nlp_transfer.training.unlabelled import Unlabelled
 
 # Texts that a saved model is compared with itself on.
 PARITY_TEXTS = 64
 # What says nothing about a source model that is not made by LoRA.
 LORA_ONLY = ("rank", "alpha", "target_modules")
+# What a source stage never sets.
+ADAPTATION_ONLY = ("class_weights", "selection_metric")
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class ModelMaker:
         """Adapt to the target, into `model/` (and `adapter/` for LoRA)."""
         with measured() as cost:
             cost.source_seconds = self.source_seconds()
-            if not len(self.data.target.train):
+            if not self.learns():
                 self._copy_start()
             elif self.settings.adaptation.method == "probe":
                 self._save_probe(self.fit_adapted_probe(cost), self.model_folder)
@@ -81,6 +84,10 @@ class ModelMaker:
                     write_mix(self.folder, trained.fit.mix)
                 self._save(trained, self.model_folder)
         return cost
+
+    def learns(self) -> bool:
+        """Tell whether there is anything of the target to learn from."""
+        return len(self.data.target.train) > 0 or self.data.unlabelled is not None
 
     # Training --------------------------------------------------------------------------------------
 
@@ -93,8 +100,8 @@ class ModelMaker:
         identity = model_identity(self.settings.model_path, revision=self.settings.revision)
         rows = [source.train.fingerprint(), source.dev.fingerprint(), self.data.label_names]
         procedure = dataclasses.asdict(self._procedure(stage.method, stage.training))
-        if stage.method != "lora":
-            procedure = {key: value for key, value in procedure.items() if key not in LORA_ONLY}
+        unsaid = ADAPTATION_ONLY if stage.method == "lora" else (*ADAPTATION_ONLY, *LORA_ONLY)
+        procedure = {key: value for key, value in procedure.items() if key not in unsaid}
         machine = [native_bf16(), num_processes(), versions()]
         return fingerprint(identity, rows, procedure, DEFAULTS, machine)
 
@@ -139,6 +146,7 @@ class ModelMaker:
             replayed=source.train if source is not None else None,
             source_dev=source.dev if source is not None else None,
             adapter_folder=adapter_folder,
+            unlabelled=self._unlabelled(),
         )
 
     def _train(
@@ -182,6 +190,27 @@ class ModelMaker:
             self._procedure(method, adaptation.training),
             freeze_layers=adaptation.freeze_layers,
             replay=adaptation.replay,
+            class_weights=adaptation.class_weights,
+            selection_metric=adaptation.selection_metric,
+        )
+
+    def _unlabelled(self) -> Unlabelled | None:
+        """Return the target text that is learnt without labels; the baselines without a source get it too."""
+        from nlp_transfer.training.unlabelled import Unlabelled
+
+        config, texts = self.settings.adaptation.unlabelled, self.data.unlabelled
+        if config is None or texts is None:
+            return None
+        return Unlabelled(
+            texts=texts.texts,
+            method=config.method,
+            passes=config.passes,
+            weight=config.weight,
+            threshold=config.threshold,
+            averaging=config.averaging,
+            masked_share=config.masked_share,
+            words_from=self.settings.model_path,
+            words_revision=self.settings.revision,
         )
 
     def _procedure(self, method: str, training: dict[str, Any]) -> Procedure:
@@ -228,6 +257,7 @@ class ModelMaker:
             procedure=self._adaptation_procedure(),
             revision=self.settings.revision,
             pretrained=pretrained,
+            unlabelled=self._unlabelled(),
         )
 
     # Probes ----------------------------------------------------------------------------------------
@@ -256,6 +286,7 @@ class ModelMaker:
             max_length_tokens=self.settings.max_length_tokens,
             seed=self.seed,
             revision=self.settings.revision if encoder == self.settings.model_path else None,
+            class_weights=self.settings.adaptation.class_weights if rows is None else None,
         )
         cost.trainable_parameters, cost.trainable_share = probe.parameters, probe.parameters / probe.total
         return probe

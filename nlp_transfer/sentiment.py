@@ -17,6 +17,7 @@ from nlp_transfer.chain import Outcome, chain_file
 from nlp_transfer.config import RecipeConfig
 from nlp_transfer.data.classification import load_transfer_data
 from nlp_transfer.data.rows import TransferData
+from nlp_transfer.data.unlabelled import load_unlabelled
 from nlp_transfer.earlier import required_labels
 from nlp_transfer.errors import ConfigError, DataError, LabelError, RunError
 from nlp_transfer.evaluation.scores import PRIMARY
@@ -76,7 +77,11 @@ class SentimentTransfer(TransferRecipe):
             raise DataError(
                 "nothing to learn from: no target label, no source domain, and a model without a head"
             )
-        return data
+        unlabelled = self.config.adaptation.unlabelled
+        if unlabelled is None:
+            return data
+        texts = load_unlabelled(unlabelled, data, seed=config.seed)
+        return dataclasses.replace(data, unlabelled=texts)
 
     @cached_property
     def _earlier_labels(self) -> list[str] | None:
@@ -134,7 +139,9 @@ class SentimentTransfer(TransferRecipe):
         domains = [self.data.target, *([self.data.source] if self.data.source is not None else [])]
         from nlp_transfer.models.loading import model_identity
 
-        rows = [[rows.fingerprint() for rows in (d.train, d.dev, d.test)] for d in domains]
+        rows: list[Any] = [[rows.fingerprint() for rows in (d.train, d.dev, d.test)] for d in domains]
+        if self.data.unlabelled is not None:
+            rows.append(self.data.unlabelled.fingerprint())
         model = self.config.model
         start = [model_identity(self.model_path, revision=model.revision)]
         if self.continuing.model is not None:

@@ -49,7 +49,7 @@ class SystemScorer:
             "zero_shot": self._zero_shot,
             "target_only": self._target_only,
             "scratch": self._scratch,
-            "adapted": self._kept if kept or not len(self.data.target.train) else self._adapted_again,
+            "adapted": self._kept if kept or not self.maker.learns() else self._adapted_again,
         }
         domains = {"target": self.data.target, "source": self.data.source}
         scored = {name: domain.test for name, domain in domains.items() if domain is not None}

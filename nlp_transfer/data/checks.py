@@ -87,6 +87,8 @@ def check_data(
             )
     if source is not None:
         found += [_domain_overlap(source, target), _domain_overlap(target, source)]
+    if data.unlabelled is not None:
+        found.append(row_findings.unlabelled_texts(data.unlabelled))
     domains = [checked.domain for checked in (source, target) if checked is not None]
     return DataReport({domain.name: domain_counts(domain) for domain in domains}, gravest_first(found))
 

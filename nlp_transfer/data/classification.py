@@ -86,6 +86,7 @@ def load_domain(
             f"data.{name}.train_size is {config.train_size} and only {available} training rows are left "
             f"after {len(test)} were held out for testing; lower it"
         )
+    labelled = pool, dev
     train, dev = _draw(pool, dev, config.train_size, seed)
     if config.test_size is not None and config.test_size < len(test):
         test = test.take(np.sort(np.argsort([stable_hash(text) for text in test.texts])[: config.test_size]))
@@ -94,7 +95,7 @@ def load_domain(
     _require_classes(test, reader.label_names, name, "test")
     return DomainData(
         name=name, label_names=reader.label_names, train=train, dev=dev, test=test, card=card,
-        unused=available - len(train) - len(dev),
+        unused=available - len(train) - len(dev), unused_texts=_texts_left(labelled, (train, dev)),
         dropped=dict(reader.dropped), notes=reader.notes,
     )  # fmt: skip
 
@@ -161,6 +162,17 @@ def _draw(pool: Rows, dev: Rows, train_size: int | None, seed: int) -> tuple[Row
     share = min(DEV_SHARE, MAX_DEV_ROWS / size)
     train_rows, dev_rows = hold_out(drawn.texts, drawn.labels.tolist(), groups=drawn.groups, share=share)
     return drawn.take(train_rows), drawn.take(dev_rows)
+
+
+def _texts_left(all_rows: Sequence[Rows], drawn: Sequence[Rows]) -> list[str]:
+    """Return the texts of the rows that were not drawn."""
+    taken = {row_id for rows in drawn for row_id in rows.ids}
+    return [
+        text
+        for rows in all_rows
+        for row_id, text in zip(rows.ids, rows.texts, strict=True)
+        if row_id not in taken
+    ]
 
 
 def _require_classes(rows: Rows, label_names: list[str], name: str, split: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nlp_transfer.data.cards import DataCard
+from nlp_transfer.data.rows import UnlabelledTexts
 from nlp_transfer.findings import Finding
 
 # With more than five classes, half of an equal share takes the place of this one.
@@ -61,7 +62,8 @@ def class_balance(name: str, labels: Sequence[int], label_names: Sequence[str]) 
     return Finding(
         "class_balance", "warn", share, threshold,
         f"{name}: the rarest class, {label_names[label]}, has {_percent(share)} of {len(labels):,} rows",
-        "read macro-F1 and the Matthews correlation beside accuracy; label more rows of it if you can",
+        "read macro-F1 beside accuracy; set adaptation.class_weights: balanced and "
+        "adaptation.selection_metric: macro_f1 if the rare class matters; label more rows of it if you can",
     )  # fmt: skip
 
 
@@ -145,6 +147,17 @@ def domain_overlap(
         f"{scored[0]}: {len(shared):,} of {len(scored[1]):,} test rows ({_percent(share)}) have the "
         f"text of a {learnt[0]} training row, such as {examples}",
         f"take another {learnt[0]} or remove these rows from it: scores on the {scored[0]} come out too high",
+    )  # fmt: skip
+
+
+def unlabelled_texts(unlabelled: UnlabelledTexts) -> Finding:
+    """Tell how many texts are learnt without labels, and how many were left out and why."""
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in unlabelled.dropped.items())
+    return Finding(
+        "unlabelled", "info", float(len(unlabelled.texts)), None,
+        f"target: {len(unlabelled.texts):,} texts without labels from {unlabelled.origin}"
+        + (f"; left out: {dropped}" if dropped else ""),
+        "",
     )  # fmt: skip
 
 

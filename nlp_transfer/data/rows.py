@@ -52,6 +52,24 @@ EMPTY = Rows(ids=[], texts=[], labels=np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True)
+class UnlabelledTexts:
+    """Target texts without labels, none of which is a test row's."""
+
+    texts: list[str]
+    origin: str
+    """Where they are from, in words."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Texts left out, by reason."""
+
+    def fingerprint(self) -> str:
+        """Hash the texts to 16 hexadecimal digits."""
+        digest = hashlib.blake2b(digest_size=8)
+        for text in self.texts:
+            digest.update(f"{text}\0".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
 class DomainData:
     """One domain, split: what may be learnt from, selected on, and scored on."""
 
@@ -63,6 +81,8 @@ class DomainData:
     card: DataCard | None
     unused: int = 0
     """Training rows that `train_size` leaves out."""
+    unused_texts: list[str] = field(default_factory=list)
+    """Their texts; nothing learns their labels."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Rows left out, by reason."""
     notes: list[str] = field(default_factory=list)
@@ -86,6 +106,8 @@ class TransferData:
     target: DomainData
     source: DomainData | None
     label_names: list[str]
+    unlabelled: UnlabelledTexts | None = None
+    """Target text that is learnt from without labels, where the recipe asks for it."""
 
     def training_rows(self) -> Rows:
         """Return every labelled row that the run may see, the source's first."""

@@ -70,14 +70,29 @@ def how_it_was_made(report: TransferReport) -> str:
     labels = report.labels_seen("target") or 0
     noun = "pairs" if report.content["task"] == "translation" else "labels"
     start = "first on the source domain, then" if report.labels_seen("source") else "directly"
+    texts = _unlabelled_words(report)
     chain = report.content.get("chain") or {}
     if chain.get("continued_from"):
         steps = " -> ".join(str(step) for step in chain["steps"])
-        how = f" trained on {labels:,} more {noun} (method {method})" if labels else " not trained further"
+        learnt = " and ".join(filter(None, [f"{labels:,} more {noun}" if labels else "", texts]))
+        how = f" trained on {learnt} (method {method})" if learnt else " not trained further"
         return f"adapted in steps ({steps}), in the last one{how}"
+    if not labels and texts:
+        return f"trained {start} on {texts} (method {method}), without {noun} of the target"
     if not labels:
         return f"trained on the source domain alone, without {noun} of the target"
-    return f"trained {start} on {labels:,} target {noun} (method {method})"
+    joined = f" and {texts}" if texts else ""
+    return f"trained {start} on {labels:,} target {noun}{joined} (method {method})"
+
+
+def _unlabelled_words(report: TransferReport) -> str:
+    """Say how many target texts were learnt without labels, and how; empty where none were."""
+    found = _finding(report, "unlabelled")
+    config = (report.content["provenance"].get("config") or {}).get("adaptation") or {}
+    if found is None or not config.get("unlabelled"):
+        return ""
+    how = {"self_training": "self-training", "mlm": "masked words"}[config["unlabelled"]["method"]]
+    return f"{round(found['value']):,} target texts without labels by {how}"
 
 
 def licence_sentence(base: BaseModel) -> str:

@@ -73,6 +73,7 @@ TOPICS = (
     Topic("risk", "Labels that contradict each other", ("conflicting_labels",)),
     Topic("risk", "Too few test rows", ("small_test",)),
     Topic("risk", "Classes out of balance", ("class_balance", "missing_classes")),
+    Topic("risk", "Text learnt without labels", ("unlabelled",)),
     Topic("risk", "Texts cut short", ("truncation",)),
     Topic("risk", "Tokens unknown to the model", ("unknown_tokens",)),
     Topic("risk", "Rows that could not be used", ("dropped_rows",)),

@@ -24,15 +24,25 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from nlp_transfer.data.rows import EMPTY, Rows
 from nlp_transfer.data.splits import nested_subset
+from nlp_transfer.errors import DataError
 from nlp_transfer.evaluation.mixes import Rule
 from nlp_transfer.models.adapters import add_adapter, merge, save_adapter
 from nlp_transfer.models.batching import length_sorted_batches
 from nlp_transfer.models.loading import freeze, load_classifier
 from nlp_transfer.models.probe import ProbeHead
 from nlp_transfer.training.baselines import fit_probe
+from nlp_transfer.training.class_weights import class_weights
 from nlp_transfer.training.fit import FitResult, fit, parameter_counts
+from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
 from nlp_transfer.training.mixing import mixing_for
 from nlp_transfer.training.processes import is_main
+from nlp_transfer.training.unlabelled import (
+    SAVED_SHARE,
+    Unlabelled,
+    learn_words,
+    learning_from,
+    mixed_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,10 @@ class Procedure:
     """Source rows beside each target row; None follows from the number of target rows."""
     mix: Rule | float | None = None
     """Which mix with the start's weights is kept (training/mixing.py); None keeps the trained ones."""
+    class_weights: str | None = None
+    """`balanced`: each class counts alike in the loss; None: each row."""
+    selection_metric: str = "accuracy"
+    """Of the dev rows: `accuracy` or `macro_f1`."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,7 @@ def train_classifier(
     source_dev: Rows | None = None,
     history: Path | None = None,
     adapter_folder: Path | None = None,
+    unlabelled: Unlabelled | None = None,
 ) -> Trained:
     """Train a sequence classifier by `full`, `lora` or `lp_ft`.
 
@@ -96,6 +111,8 @@ def train_classifier(
         source_dev: the source's dev rows, for the choice of a mix.
         history: file for one line a logged step.
         adapter_folder: where `lora` leaves its adapter alone.
+        unlabelled: texts that are learnt without labels, beside the rows or, where `train` is empty, beside
+            source rows alone.
     """
     torch.manual_seed(procedure.seed)
     loaded = load_classifier(
@@ -105,7 +122,7 @@ def train_classifier(
     method = procedure.method if pretrained else "full"
     if pretrained:
         freeze(model, layers=procedure.freeze_layers)
-    if method == "lp_ft":
+    if method == "lp_ft" and len(train):
         start_head_from_probe(model, loaded.tokenizer, train, procedure)
     if method == "lora":
         model = add_adapter(
@@ -117,9 +134,23 @@ def train_classifier(
             seed=procedure.seed,
         )
     trainable, total = parameter_counts(model)
+    plan = budget(train, replayed, dataclasses.replace(procedure, method=method))
+    settings: dict[str, Any] = {
+        "history": history,
+        "seed": procedure.seed,
+        "max_length_tokens": procedure.max_length_tokens,
+    }
+    if unlabelled is not None:
+        plan = with_unlabelled(plan, unlabelled, replayed, procedure, dev=len(dev) > 0)
+        model = learning_from(model, loaded, unlabelled, start=start, revision=revision)
     # A new head starts at random: there is nothing before to mix with.
     mixing = mixing_for(procedure.mix, model, source_dev) if pretrained and not loaded.fresh else None
-    plan = budget(train, replayed, dataclasses.replace(procedure, method=method))
+    words = None
+    if unlabelled is not None:
+        words = learn_words(
+            model, loaded, unlabelled, plan.arguments, label=label, folder=folder, settings=settings
+        )
+    labelled = plan.rows.labels[plan.rows.labels != NO_LABEL]
     result = fit(
         model,
         loaded.tokenizer,
@@ -129,12 +160,14 @@ def train_classifier(
         arguments=plan.arguments,
         evaluations=plan.evaluations,
         folder=folder,
-        history=history,
-        seed=procedure.seed,
-        max_length_tokens=procedure.max_length_tokens,
         mixing=mixing,
+        class_weights=class_weights(labelled, len(procedure.label_names), procedure.class_weights),
+        selection_metric=procedure.selection_metric,
+        **settings,
     )
-    model = result.model
+    if words is not None:
+        result = dataclasses.replace(result, seconds=words.seconds + result.seconds)
+    model = result.model.classifier if isinstance(result.model, MixedClassifier) else result.model
     if isinstance(model, PeftModel):
         if adapter_folder is not None and is_main():
             save_adapter(model, adapter_folder, base=start, label_names=procedure.label_names)
@@ -186,6 +219,30 @@ def budget(train: Rows, replayed: Rows | None, procedure: Procedure) -> Budget:
     return Budget(rows, {**arguments, "num_train_epochs": 1}, evaluations=passes)
 
 
+def with_unlabelled(
+    plan: Budget, unlabelled: Unlabelled, source: Rows | None, procedure: Procedure, *, dev: bool
+) -> Budget:
+    """Add unlabelled texts to a budget, in one long epoch; see `mixed_rows`.
+
+    Raises:
+        DataError: hidden words alone would be learnt, and no class.
+    """
+    passes = 1
+    if "max_steps" not in plan.arguments:
+        passes = max(1, math.ceil(plan.arguments["num_train_epochs"]))
+    labelled = plan.rows.take([row for _ in range(passes) for row in range(len(plan.rows))])
+    # A replay of 0 asks that the source is not learnt again.
+    rows = mixed_rows(labelled, unlabelled, None if procedure.replay == 0 else source, seed=procedure.seed)
+    if unlabelled.method == "mlm" and (rows.labels == NO_LABEL).all():
+        raise DataError(
+            "adaptation.unlabelled.method mlm needs labelled rows beside the unlabelled texts, and there are "
+            "neither target labels nor source rows to replay; give one of them, or set method: self_training"
+        )
+    saved = {} if dev else {"save_strategy": "steps", "save_steps": SAVED_SHARE}
+    arguments = {**saved, **plan.arguments, "num_train_epochs": 1}
+    return Budget(rows, arguments, evaluations=max(passes, plan.evaluations))
+
+
 def replay_for(rows: int) -> float:
     """Return how many source rows are learnt beside each of so many target rows by default."""
     return min(1.0, math.sqrt(REPLAY_IN_FULL_UP_TO / max(1, rows)))
@@ -202,7 +259,7 @@ def start_head_from_probe(
     """Set the classifier's last layer to a probe of what that layer sees (Kumar et al. 2022, LP-FT)."""
     layer = last_linear(model)
     features = _inputs_of(layer, model, tokenizer, train.texts, procedure.max_length_tokens)
-    pipeline = fit_probe(features, train, seed=procedure.seed)
+    pipeline = fit_probe(features, train, seed=procedure.seed, class_weights=procedure.class_weights)
     ProbeHead.from_pipeline(pipeline, len(procedure.label_names)).start_linear(layer)
 
 

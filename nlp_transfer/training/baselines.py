@@ -6,6 +6,7 @@ Each function takes training rows and the texts to score and returns probabiliti
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +42,12 @@ def tfidf(train: Rows, texts: Sequence[str], *, classes: int) -> Array:
 
 
 def fit_probe(
-    features: npt.NDArray[np.float32], train: Rows, *, seed: int, select_on: Rows | None = None
+    features: npt.NDArray[np.float32],
+    train: Rows,
+    *,
+    seed: int,
+    select_on: Rows | None = None,
+    class_weights: str | None = None,
 ) -> Any:
     """Fit logistic regression on standardised features, its strength chosen by cross-validation.
 
@@ -52,6 +58,7 @@ def fit_probe(
         select_on: the rows among `train`'s last ones that the strength is chosen for (a target's, where
             source and
             target are learnt together); None chooses for all.
+        class_weights: `balanced` lets each class count alike; None each row.
 
     Returns:
         A fitted scikit-learn pipeline of scaler and regression.
@@ -61,8 +68,9 @@ def fit_probe(
     from sklearn.preprocessing import StandardScaler
 
     def build(strength: float) -> Any:
-        return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+        return make_pipeline(StandardScaler(), regression(C=strength))
 
+    regression = functools.partial(LogisticRegression, max_iter=1000, class_weight=class_weights)
     chosen = select_on if select_on is not None and len(select_on) else train
     offset = len(train) - len(chosen)
     smallest = int(np.bincount(chosen.labels)[np.unique(chosen.labels)].min()) if len(chosen) else 0

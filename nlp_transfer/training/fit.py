@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.training.arguments import build_arguments
+from nlp_transfer.training.class_weights import weighted_loss
 from nlp_transfer.training.loop import (
     FitResult,
     earlier_values,
@@ -25,9 +27,10 @@ from nlp_transfer.training.loop import (
     say_what_follows,
     with_selection,
 )
+from nlp_transfer.training.mixed_batches import MixedClassifier, learn_unlabelled
 from nlp_transfer.training.mixing import LEAST_ROWS, Mixing, mix_weights
 from nlp_transfer.training.samplers import LengthGroupedSampler
-from nlp_transfer.training.selection import dev_metrics, resampled_accuracy
+from nlp_transfer.training.selection import RESAMPLED, dev_metrics
 
 __all__ = ["FitResult", "LengthGroupedTrainer", "TokenizedRows", "fit", "parameter_counts"]
 
@@ -65,7 +68,7 @@ class LengthGroupedTrainer(Trainer):  # type: ignore[misc]
 
 
 def fit(
-    model: PreTrainedModel,
+    model: PreTrainedModel | MixedClassifier,
     tokenizer: PreTrainedTokenizerBase,
     train: Rows,
     dev: Rows,
@@ -78,11 +81,14 @@ def fit(
     seed: int,
     max_length_tokens: int,
     mixing: Mixing | None = None,
+    class_weights: npt.NDArray[np.float64] | None = None,
+    selection_metric: str = "accuracy",
 ) -> FitResult:
     """Train a sequence classifier in place; with dev rows, selection.py's step is kept, else the last.
 
     Args:
-        model: with a classification head; parameters that do not require gradients stay as they are.
+        model: with a classification head; parameters that do not require gradients stay as they are. A
+            `MixedClassifier` learns from the rows without labels too.
         tokenizer: the model's.
         train: rows to learn from.
         dev: rows to select on; may be empty, then the last step's weights are kept.
@@ -94,8 +100,11 @@ def fit(
         seed: starts dropout and orders the rows.
         max_length_tokens: longer texts are cut.
         mixing: which mix with the weights before training is kept; None keeps the trained ones.
+        class_weights: of the classes in the loss, shape (classes,); None weighs all alike.
+        selection_metric: `accuracy` or `macro_f1` of the dev rows decides which step is kept.
 
     Raises:
+        ConfigError: rows without labels are to be learnt in shards.
         RunError: the loss is not a number any more.
     """
     train_set = TokenizedRows(train, tokenizer, max_length_tokens=max_length_tokens)
@@ -113,7 +122,13 @@ def fit(
         data_collator=DataCollatorWithPadding(tokenizer),
         processing_class=tokenizer,
     )
-    trainer.compute_metrics = dev_metrics(lambda: earlier_values(trainer, "eval_accuracy"))
+    trainer.compute_metrics = dev_metrics(
+        lambda: earlier_values(trainer, f"eval_{selection_metric}"), metric=selection_metric
+    )
+    if isinstance(model, MixedClassifier):
+        learn_unlabelled(trainer, model, class_weights)
+    elif class_weights is not None:
+        trainer.compute_loss_func = weighted_loss(class_weights)
     # Otherwise two processes, and accumulation, multiply a BERT classifier's loss (TRAPS: "logs twice the
     # loss").
     trainer.model_accepts_loss_kwargs = False
@@ -132,7 +147,7 @@ def fit(
         source_dev=TokenizedRows(
             _by_length(mixing.source_dev), tokenizer, max_length_tokens=max_length_tokens
         ) if mixing.source_dev is not None else None,
-        resampled=resampled_accuracy, least_rows=LEAST_ROWS, label=label,
+        resampled=RESAMPLED[selection_metric], least_rows=LEAST_ROWS, label=label,
     )  # fmt: skip
     return result.with_mix(choice, seconds=time.perf_counter() - began)
 

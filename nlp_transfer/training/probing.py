@@ -53,6 +53,7 @@ def fit_frozen_probe(
     max_length_tokens: int,
     seed: int,
     revision: str | None = None,
+    class_weights: str | None = None,
 ) -> FrozenProbe:
     """Fit a probe on all training rows, its strength chosen for the last of them; see `fit_probe`.
 
@@ -64,11 +65,12 @@ def fit_frozen_probe(
         max_length_tokens: longer texts are cut.
         seed: divides the folds.
         revision: Hub revision.
+        class_weights: see `fit_probe`.
     """
     loaded = load_classifier(path, label_names=label_names, revision=revision)
     encoder = base_model(loaded.model).requires_grad_(False)
     features = encode(encoder, loaded.tokenizer, train.texts, max_length_tokens=max_length_tokens)
-    pipeline = fit_probe(features, train, seed=seed, select_on=select_on)
+    pipeline = fit_probe(features, train, seed=seed, select_on=select_on, class_weights=class_weights)
     head = ProbeHead.from_pipeline(pipeline, len(label_names))
     weights = sum(parameter.numel() for parameter in encoder.parameters())
     total = weights + head.weights.size + head.bias.size

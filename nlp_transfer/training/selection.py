@@ -52,19 +52,24 @@ def selection_score(accuracy: float, earlier: Sequence[float], *, rows: int) -> 
     return latest_not_worse(accuracy, earlier, standard_error=standard_error)
 
 
-def dev_metrics(earlier: Callable[[], Sequence[float]]) -> Callable[[Any], dict[str, float]]:
-    """Build the Trainer's `compute_metrics`: accuracy, and the selection score beside it.
+def dev_metrics(
+    earlier: Callable[[], Sequence[float]], *, metric: str = "accuracy"
+) -> Callable[[Any], dict[str, float]]:
+    """Build the Trainer's `compute_metrics`: accuracy, macro-F1, and the selection score beside them.
 
     Args:
-        earlier: returns the dev accuracies of the steps before; they come from the Trainer's history, so that
-            a
-            resumed run selects as an uninterrupted one does.
+        earlier: returns the dev scores of the steps before, by `metric`; they come from the Trainer's
+            history, so that a resumed run selects as an uninterrupted one does.
+        metric: `accuracy` or `macro_f1`: what a step is selected by.
     """
 
     def compute(prediction: Any) -> dict[str, float]:
-        right = np.asarray(prediction.predictions).argmax(-1) == prediction.label_ids
-        accuracy = float(right.mean())
-        return {"accuracy": accuracy, "selection": selection_score(accuracy, earlier(), rows=len(right))}
+        accuracy, f1 = resampled_accuracy(prediction), resampled_macro_f1(prediction)
+        if metric == "accuracy":
+            kept = selection_score(float(accuracy[0]), earlier(), rows=len(prediction.label_ids))
+        else:
+            kept = latest_not_worse(float(f1[0]), earlier(), standard_error=float(f1[1:].std(ddof=1)))
+        return {"accuracy": float(accuracy[0]), "macro_f1": float(f1[0]), "selection": kept}
 
     return compute
 
@@ -95,6 +100,16 @@ def resampled_accuracy(prediction: Any) -> npt.NDArray[np.float64]:
     return scores
 
 
+def resampled_macro_f1(prediction: Any) -> npt.NDArray[np.float64]:
+    """Score a classified dev set, shape (1 + resamples,): its macro-F1, then that of each resample."""
+    from nlp_transfer.evaluation.scores import resampled_scores
+
+    logits = np.asarray(prediction.predictions)
+    weights = resampling_weights(len(logits)) / len(logits)
+    predicted = np.eye(logits.shape[-1])[logits.argmax(-1)]
+    return resampled_scores(predicted, prediction.label_ids.tolist(), weights)["macro_f1"]
+
+
 def resampled_chrf(
     prediction: Any, decode: Callable[[list[list[int]]], list[str]]
 ) -> npt.NDArray[np.float64]:
@@ -106,6 +121,10 @@ def resampled_chrf(
         for ids in (prediction.predictions, prediction.label_ids)
     )
     return chrf_of_counts(resampling_weights(len(references)) @ chrf_statistics(hypotheses, references))
+
+
+# What dev rows of a classifier are scored by, where a step or a mix is chosen.
+RESAMPLED = {"accuracy": resampled_accuracy, "macro_f1": resampled_macro_f1}
 
 
 def resampling_weights(rows: int) -> npt.NDArray[np.float64]:

@@ -83,7 +83,7 @@ def train_case(case: Case, folder: Path) -> Any:
     """Train one case without any dropout."""
     from nlp_transfer.models import adapters
 
-    train = {"sentiment": _classifier, "translation": _translator}[case.task]
+    train = {"sentiment": _classifier, "self_training": _classifier, "translation": _translator}[case.task]
     # For this training alone: the tests that follow in the same process have the shipped dropout.
     with patch.object(adapters, "DROPOUT", 0.0):
         return train(case, folder / case.name.replace(" ", "-"))
@@ -91,12 +91,20 @@ def train_case(case: Case, folder: Path) -> Any:
 
 def _classifier(case: Case, folder: Path) -> Any:
     from nlp_transfer.training.adapt import Procedure, train_classifier
+    from nlp_transfer.training.unlabelled import Unlabelled
 
     rows = 16 // (case.processes * case.accumulation)
     arguments = {**SETTINGS, **_parts(case), "learning_rate": 1e-3, "per_device_train_batch_size": rows}
-    procedure = Procedure(case.method, tiny.LABELS, 40, 0, arguments, rank=4)
     train, dev = tiny.rows("movies", 100), tiny.rows("products", DEV_ROWS)
-    return train_classifier(case.model, procedure, train, dev, label=case.name, folder=folder)
+    extra: dict[str, Any] = {}
+    if case.task == "self_training":
+        # Every guess is learnt (threshold 0.5), and labels that are out of balance are weighed.
+        train = train.take([*range(0, 100, 2), *range(1, 20, 2)])
+        texts = tiny.rows("products", 60, seed=4).texts
+        extra = {"unlabelled": Unlabelled(texts, "self_training", threshold=0.5)}
+    weights = "balanced" if extra else None
+    procedure = Procedure(case.method, tiny.LABELS, 40, 0, arguments, rank=4, class_weights=weights)
+    return train_classifier(case.model, procedure, train, dev, label=case.name, folder=folder, **extra)
 
 
 def _translator(case: Case, folder: Path) -> Any:

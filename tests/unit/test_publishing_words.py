@@ -114,6 +114,26 @@ def test_the_card_says_what_the_report_says() -> None:
     assert "passed over" not in card
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (64, "on 64 target labels and 1,361 target texts without labels by self-training (method full)"),
+        (0, "on 1,361 target texts without labels by self-training (method full), without labels of the"),
+    ],
+)
+def test_the_card_says_that_text_without_labels_was_learnt(labels: int, said: str) -> None:
+    report = content()
+    report["provenance"]["data"]["target"] |= {"train": labels, "dev": 0}
+    report["provenance"]["config"] = {"adaptation": {"unlabelled": {"method": "self_training"}}}
+    report["findings"].append(
+        {
+            "check": "unlabelled", "severity": "info", "value": 1361.0, "threshold": None,
+            "evidence": "target: 1,361 texts without labels", "advice": "",
+        }
+    )  # fmt: skip
+    assert said in card_words.how_it_was_made(TransferReport(report))
+
+
 def test_a_run_without_source_calibration_and_figures_says_so() -> None:
     report = content()
     for system in report["systems"].values():

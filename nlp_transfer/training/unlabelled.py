@@ -1,0 +1,139 @@
+"""Target text without labels beside labelled rows: how much of each is learnt, and by what part of the model.
+
+One long epoch holds the target rows as often as they are to be seen, every unlabelled text `passes` times,
+and as many source rows as it takes for labelled rows to be no fewer than unlabelled ones (Karouzos et al.
+2021, UDALM: the two losses by their rows). How a mixed batch becomes a loss is left to mixed_batches.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlp_transfer.data.rows import EMPTY, Rows
+from nlp_transfer.data.splits import nested_subset
+from nlp_transfer.models.loading import LoadedClassifier
+from nlp_transfer.training.fit import FitResult, fit
+from nlp_transfer.training.masked import MaskedWords, word_layer
+from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
+from nlp_transfer.training.self_training import AveragedTeacher
+
+# By method: times that each text is seen beside labelled rows, and the weight of its loss.
+PASSES = {"self_training": 1, "mlm": 1}
+WEIGHTS = {"self_training": 1.0, "mlm": 0.5}
+# `mlm`: times that each text is seen before labelled rows join.
+WORD_PASSES = 3
+# A run without dev rows saves no step; one over much unlabelled text is too long to start again.
+SAVED_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Texts without labels and how they are learnt: plain values out of a recipe; see config.py."""
+
+    texts: Sequence[str]
+    method: str
+    passes: int | None = None
+    weight: float | None = None
+    threshold: float = 0.9
+    averaging: float = 0.99
+    masked_share: float = 0.15
+    words_from: str | None = None
+    """Model whose layer names words, for `mlm`."""
+    words_revision: str | None = None
+
+    @property
+    def times(self) -> int:
+        """Times that each text is seen beside labelled rows."""
+        return PASSES[self.method] if self.passes is None else self.passes
+
+    def rows(self, times: int = 1) -> Rows:
+        """Return the texts, so many times, as rows without labels."""
+        texts = list(self.texts) * times
+        return Rows([str(row) for row in range(len(texts))], texts, np.full(len(texts), NO_LABEL))
+
+
+def mixed_rows(labelled: Rows, unlabelled: Unlabelled, source: Rows | None, *, seed: int) -> Rows:
+    """Return one epoch's labelled rows, more source rows where those are few, and the unlabelled texts.
+
+    Args:
+        labelled: target rows as often as they are seen, with the source rows beside them.
+        unlabelled: the texts.
+        source: rows to draw from, if there are any.
+        seed: draws them.
+    """
+    texts = unlabelled.rows(unlabelled.times)
+    lacking = min(len(texts) - len(labelled), 0 if source is None else len(source))
+    if lacking > 0 and source is not None:
+        drawn = nested_subset(source.labels.tolist(), lacking, seed=seed)
+        labelled = labelled.joined(source.take(drawn)) if len(labelled) else source.take(drawn)
+    return labelled.joined(texts)
+
+
+def learning_from(
+    model: Any,
+    loaded: LoadedClassifier,
+    unlabelled: Unlabelled,
+    *,
+    start: str,
+    revision: str | None,
+) -> MixedClassifier:
+    """Build what the Trainer gets: the classifier and the part that unlabelled texts teach.
+
+    Args:
+        model: the classifier, with adapters or without.
+        loaded: the same one without, and its tokenizer.
+        unlabelled: the texts, and how they are learnt.
+        start: what the classifier was loaded from.
+        revision: its Hub revision.
+    """
+    weight = WEIGHTS[unlabelled.method] if unlabelled.weight is None else unlabelled.weight
+    if unlabelled.method == "self_training":
+        teacher = AveragedTeacher(model, threshold=unlabelled.threshold, averaging=unlabelled.averaging)
+        return MixedClassifier(model, teacher, weight=weight)
+    layer = word_layer(
+        unlabelled.words_from or start,
+        loaded.model,
+        revision=unlabelled.words_revision if unlabelled.words_from else revision,
+    )
+    part = MaskedWords(loaded.model, loaded.tokenizer, layer, share=unlabelled.masked_share)
+    return MixedClassifier(model, part, weight=weight)
+
+
+def learn_words(
+    model: MixedClassifier,
+    loaded: LoadedClassifier,
+    unlabelled: Unlabelled,
+    arguments: Mapping[str, Any],
+    *,
+    label: str,
+    folder: Path,
+    settings: Mapping[str, Any],
+) -> FitResult | None:
+    """Train on hidden words alone before labelled rows join, for `mlm`; None for other methods.
+
+    Args:
+        model: what `learning_from` built.
+        loaded: the classifier in it, and its tokenizer.
+        unlabelled: the texts.
+        arguments: TrainingArguments of the training that follows.
+        label: names that one.
+        folder: its checkpoints'; those of the words stand beside it.
+        settings: further ones of `fit`.
+    """
+    if unlabelled.method != "mlm":
+        return None
+    return fit(
+        model,
+        loaded.tokenizer,
+        unlabelled.rows(WORD_PASSES),
+        EMPTY,
+        label=f"{label}: words",
+        arguments={"save_strategy": "steps", "save_steps": SAVED_SHARE, **arguments},
+        folder=folder.with_name(f"{folder.name}-words"),
+        **settings,
+    )
