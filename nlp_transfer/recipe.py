@@ -96,6 +96,10 @@ class TransferRecipe(ABC):
         """Return what scores a system at one of `evaluation.seeds` into `predictions/` and tells its cost."""
 
     @abstractmethod
+    def _keep_evidence(self) -> dict[str, Any]:
+        """Keep what the report's diagnostics look at beside the predictions; return what that took."""
+
+    @abstractmethod
     def _build_report(self, data: DataReport) -> TransferReport:
         """Compare the predictions and write the report into the run folder."""
 
@@ -155,6 +159,7 @@ class TransferRecipe(ABC):
                     f"{folder.path} holds no model adapted from this data; run `nlp-transfer train` first"
                 )
             self._evaluate_systems()
+            self._stage("evidence", self._keep_evidence)
             return self._on_main(self._report_and_card)
 
     def run(self) -> TransferReport:

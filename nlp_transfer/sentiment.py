@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nlp_transfer.data.classification import load_transfer_data
 from nlp_transfer.data.rows import TransferData
 from nlp_transfer.errors import ConfigError, DataError, RunError
+from nlp_transfer.evidence import EvidenceKeeper
 from nlp_transfer.making import PARITY_TEXTS, ModelMaker, SystemSettings
 from nlp_transfer.recipe import TransferRecipe
 from nlp_transfer.runs import fingerprint
@@ -111,7 +112,15 @@ class SentimentTransfer(TransferRecipe):
         return self.maker(self.first_seed).train_source().as_dict()
 
     def _train_adapted(self) -> dict[str, Any]:
-        return self.maker(self.first_seed).train_adapted().as_dict()
+        cost = self.maker(self.first_seed).train_adapted().as_dict()
+        self._evidence().calibrate()
+        return cost
+
+    def _keep_evidence(self) -> dict[str, Any]:
+        return self._evidence().keep([*self.baselines(), "adapted"])
+
+    def _evidence(self) -> EvidenceKeeper:
+        return EvidenceKeeper(self.maker(self.first_seed), self.predictions_folder(self.first_seed))
 
     def _scoring(self, system: str, seed: int) -> Callable[[], dict[str, Any]]:
         folder, kept = self.predictions_folder(seed), seed == self.first_seed

@@ -15,6 +15,7 @@ from nlp_transfer.inference.devices import device as best_device
 from nlp_transfer.inference.fetch import fetch_model
 from nlp_transfer.inference.predict import predict_logits, softmax
 from nlp_transfer.inference.translator import load_translation_model
+from nlp_transfer.models.calibration import read_temperature
 from nlp_transfer.models.loading import (
     head_labels,
     load_classifier,
@@ -42,7 +43,7 @@ class AdaptedClassifier(Protocol):
         """Score texts, shape (texts, classes)."""
 
     def probabilities(self, texts: Sequence[str], *, label: str | None = None) -> Array:
-        """Return probabilities of shape (texts, classes)."""
+        """Return probabilities of shape (texts, classes), of the logits divided by the temperature."""
 
     def predict(self, texts: Sequence[str], *, label: str | None = None) -> list[dict[str, Any]]:
         """Return label, score and all probabilities for each text."""
@@ -52,13 +53,15 @@ class _Predicting:
     """What both kinds of model share: probabilities and labels out of logits."""
 
     label_names: list[str]
+    temperature: float = 1.0
+    """What logits are divided by before they become probabilities; no label changes by it."""
 
     def logits(self, texts: Sequence[str], *, label: str | None = None) -> Array:
         raise TypeError("a kind of model must compute its logits")
 
     def probabilities(self, texts: Sequence[str], *, label: str | None = None) -> Array:
-        """Return probabilities of shape (texts, classes)."""
-        return softmax(self.logits(texts, label=label))
+        """Return probabilities of shape (texts, classes), of the logits divided by the temperature."""
+        return softmax(self.logits(texts, label=label) / self.temperature)
 
     def predict(self, texts: Sequence[str], *, label: str | None = None) -> list[dict[str, Any]]:
         """Return label, score and all probabilities for each text, in the texts' order.
@@ -159,14 +162,15 @@ def load_adapted(
     folder, device = _folder_of(str(path), revision), best_device()
     if is_adapter(folder):
         adapted = load_adapter(folder)
-        return FullClassifier(adapted.model.to(device), adapted.tokenizer)
+        return _calibrated(FullClassifier(adapted.model.to(device), adapted.tokenizer), folder)
     if is_translation_model(folder):
         return load_translation_model(str(folder), src_lang=src_lang, tgt_lang=tgt_lang)
     if (folder / DESCRIPTION).is_file():
         head, description = ProbeHead.load(folder)
         encoder: Any = load_encoder(str(folder))
         tokenizer = load_tokenizer(str(folder))
-        return ProbeClassifier(encoder.to(device), tokenizer, head, description, cached=cached)
+        probe = ProbeClassifier(encoder.to(device), tokenizer, head, description, cached=cached)
+        return _calibrated(probe, folder)
     _require_one_order(folder, path)
     loaded = load_classifier(str(folder), label_names=head_labels(str(folder)))
     if loaded.fresh:
@@ -174,7 +178,13 @@ def load_adapted(
             f"{path} is not an adapted classifier: it has no weights for {', '.join(loaded.fresh[:3])}. "
             "Adapt it first with `nlp-transfer run`"
         )
-    return FullClassifier(loaded.model.to(device), loaded.tokenizer)
+    return _calibrated(FullClassifier(loaded.model.to(device), loaded.tokenizer), folder)
+
+
+def _calibrated(classifier: _Predicting, folder: Path) -> _Predicting:
+    """Give a classifier the temperature that its folder holds."""
+    classifier.temperature = read_temperature(folder)
+    return classifier
 
 
 def _folder_of(name: str, revision: str | None) -> Path:
