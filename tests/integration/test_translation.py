@@ -21,7 +21,6 @@ from nlp_transfer.data.parallel import english_side
 from nlp_transfer.data.skeletons import skeleton
 from nlp_transfer.errors import RunError
 from nlp_transfer.models.translation import read_description
-from nlp_transfer.studies import compare_runs
 from nlp_transfer.training import adapt_translation, callbacks, fit_translation
 
 MakeRecipe = Callable[..., TranslationTransfer]
@@ -36,7 +35,7 @@ def files(tmp_path_factory: Any) -> dict[str, Path]:
     """Parent pairs (es) and child pairs (gl), of which few share a sentence."""
     folder = tmp_path_factory.mktemp("pairs")
     return {
-        "es": write_pairs(folder / "es.csv", 360, lang="es", seed=1),
+        "es": write_pairs(folder / "es.csv", 260, lang="es", seed=1),
         "gl": write_pairs(folder / "gl.csv", 160, lang="gl", seed=2),
     }
 
@@ -119,50 +118,11 @@ def test_the_report_has_what_the_design_promises(finished: Path, make: MakeRecip
     counts = report["provenance"]["data"]
     assert counts["target"]["train"] + counts["target"]["dev"] == 60
     assert counts["target"]["test"] == len(data.target.test)
-    assert counts["source"]["directions"] == {"en-es": 360 - sum(counts["source"]["dropped"].values())}
+    assert counts["source"]["directions"] == {"en-es": 260 - sum(counts["source"]["dropped"].values())}
     signatures = report["provenance"]["metric_signatures"]
     assert all("version:" in signatures[name] for name in ("chrf++", "bleu", "ter"))
     checks = {finding["check"] for finding in report["findings"]}
     assert {"source_model", "forgetting", "beats_copy", "small_test"} <= checks
-
-
-def test_what_is_said_of_transfer_is_measured(finished: Path, make: MakeRecipe) -> None:
-    found = {finding["check"]: finding for finding in report_of(finished)["findings"]}
-    assert set(found) >= {
-        "personal_data", "new_words", "speed_against_scratch", "last_step", "generalisation_train_test",
-        "weight_drift", "resources", "forgetting",
-    }  # fmt: skip
-    change = chrf(finished, "adapted", "source") - chrf(finished, "zero_shot", "source")
-    assert found["forgetting"]["value"] == pytest.approx(change)
-    assert "chrF++ on the source test rows changed by" in found["forgetting"]["evidence"]
-    assert "95% interval" in found["forgetting"]["evidence"]
-    # Sixteen words make all sentences, of both domains.
-    assert found["new_words"]["value"] == pytest.approx(0, abs=0.05)
-    data = make(finished).data
-    lines = (finished / "predictions" / "adapted.target_train.jsonl").read_text().splitlines()
-    assert [json.loads(line)["id"] for line in lines] == data.target.train.ids
-    learnt = [json.loads(line)["translation"] for line in lines]
-    assert load_adapted(str(finished)).translate(data.target.train.sources) == learnt
-    assert "in points of chrF++" in found["generalisation_train_test"]["evidence"]
-    assert found["weight_drift"]["value"] > 0
-    assert "was padding" in found["resources"]["evidence"]
-    assert "(scratch:" in found["resources"]["evidence"]
-
-
-def test_translation_runs_stand_side_by_side(
-    finished: Path, make: MakeRecipe, parent: dict[str, Any], tmp_path: Path
-) -> None:
-    """The untouched parent beside the finished run: it forgot nothing and did not move."""
-    still = {"max_steps": 1, "learning_rate": 0.0}
-    make(tmp_path / "still", adaptation__training=still, evaluation__baselines=["zero_shot"], **parent).run()
-    findings = {each["check"]: each for each in report_of(tmp_path / "still")["findings"]}
-    assert findings["forgetting"]["value"] == 0
-    compared = compare_runs([finished, tmp_path / "still"])
-    (judged,) = compared.judged
-    assert judged["difference"] == pytest.approx(
-        chrf(finished, "adapted") - chrf(tmp_path / "still", "adapted")
-    )
-    assert compared.domains == ["target", "source"]
 
 
 def test_transfer_helps_on_languages_that_are_nearly_one(finished: Path) -> None:
