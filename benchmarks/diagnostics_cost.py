@@ -4,8 +4,9 @@
 
 A whole run, movies to products, with neither source model nor encodings in the cache; the sources' archives
 are taken from it. Each group of diagnostics is timed by itself, the part that scores and encodes as well as
-the part that computes; its share is of the seconds of training all systems and scoring them. `--cpu-seconds` counts
-processor seconds in place of wall seconds: with OMP_NUM_THREADS=1 they are those of an idle machine.
+the part that computes; its share is of the seconds of training all systems and scoring them.
+`--cpu-seconds` counts processor seconds in place of wall seconds: with OMP_NUM_THREADS=1 they are those of
+an idle machine.
 """
 
 from __future__ import annotations
