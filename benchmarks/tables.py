@@ -101,6 +101,15 @@ def unlabelled(results: dict[str, Any]) -> list[str]:
     return lines
 
 
+def diagnostics_cost(results: dict[str, Any]) -> list[str]:
+    """Tabulate the seconds of each group of diagnostics, and their share of training and baselines."""
+    stages, seconds = results["seconds"]["stages"], results["seconds"]["diagnostics"]
+    lines = ["| part | seconds | share of training and baselines |", "|---|---:|---:|"]
+    lines += [f"| {name} | {taken:.1f} | |" for name, taken in stages.items()]
+    lines += [f"| {name} | {taken:.2f} | {results['share'][name]:.2%} |" for name, taken in seconds.items()]
+    return [*lines, f"| all diagnostics | {sum(seconds.values()):.1f} | {results['share_of_all']:.1%} |"]
+
+
 def demo(results: dict[str, Any]) -> list[str]:
     """Tabulate the demo's systems on both domains, with intervals."""
     lines = ["| system | target chrF++ | source chrF++ | seconds |", "|---|---:|---:|---:|"]
@@ -195,6 +204,10 @@ def main() -> None:
     if (RESULTS / "translation_demo.json").exists():
         results = json.loads((RESULTS / "translation_demo.json").read_text(encoding="utf-8"))
         lines += ["", "## translation_demo", "", f"{results['what']}.", "", *demo(results)]
+    if (RESULTS / "diagnostics_cost.json").exists():
+        results = json.loads((RESULTS / "diagnostics_cost.json").read_text(encoding="utf-8"))
+        lines += ["", "## diagnostics_cost", "", f"{results['what']}.", "", *diagnostics_cost(results)]
+        lines += ["", f"Caveat: {results['caveat']}."] if "caveat" in results else []
     if (RESULTS / "faults.json").exists():
         results = json.loads((RESULTS / "faults.json").read_text(encoding="utf-8"))
         lines += ["", "## faults", "", f"{results['what']}.", "", *faults(results)]

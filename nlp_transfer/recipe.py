@@ -125,6 +125,10 @@ class TransferRecipe(ABC):
         """Return what scores a system at one of `evaluation.seeds` into `predictions/` and tells its cost."""
 
     @abstractmethod
+    def _keep_evidence(self) -> dict[str, Any]:
+        """Keep what the report's diagnostics look at beside the predictions; return what that took."""
+
+    @abstractmethod
     def _build_report(self, data: DataReport) -> TransferReport:
         """Compare the predictions and write the report into the run folder."""
 
@@ -197,6 +201,7 @@ class TransferRecipe(ABC):
                     f"{folder.path} holds no model adapted from this data; run `nlp-transfer train` first"
                 )
             self._evaluate_systems()
+            self._stage("evidence", self._keep_evidence)
             report = self._on_main(self._report_and_card)
             if self._on_main(self._is_refused):
                 self._refuse()

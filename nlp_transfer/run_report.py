@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import as_dict
+from nlp_transfer.diagnostics.estimates import MIN_ROWS, Estimate, too_few
 from nlp_transfer.diagnostics.forgetting import mix_finding
 from nlp_transfer.evaluation.compare import Scorer, verdict
 from nlp_transfer.evaluation.mixes import read_mix
@@ -68,6 +70,44 @@ def _system(
             scores[name] = scorer.scores(predicted[name][system])
             per_seed[name] = scorer.seed_values(predicted[name][system])
     return {**scores, "per_seed": per_seed, "cost": recipe.cost_of(system)}
+
+
+def backward_transfer(content: Mapping[str, Any]) -> Estimate | None:
+    """Return the source score after adaptation minus before, as the report compares the two systems.
+
+    It is forgetting.backward_transfer's number, over all seeds and in any metric: the primary score of the
+    same source test rows, with the interval of their paired bootstrap.
+
+    Args:
+        content: the report's, with `systems` and `comparisons`.
+
+    Returns:
+        None where there is no source, or nothing before adaptation.
+    """
+    wanted = {
+        "system": "adapted", "against": "zero_shot", "domain": "source", "metric": content["primary_metric"],
+    }  # fmt: skip
+    for entry in content["comparisons"]:
+        if wanted.items() <= entry.items():
+            n = content["systems"]["adapted"]["source"][content["primary_metric"]]["n"]
+            if n < MIN_ROWS:
+                return too_few(n, MIN_ROWS, "source test rows")
+            return Estimate(entry["difference"], n, entry["low"], entry["high"])
+    return None
+
+
+def costs_of(content: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    """Return each system's cost, for those that have one."""
+    return {name: system["cost"] for name, system in content["systems"].items() if system["cost"]}
+
+
+def stored_mb(folder: Path) -> dict[str, float]:
+    """Return the size of the adapted model's weights in MB, as `model` and, for LoRA, as `adapter`."""
+    sizes = {
+        name: sum(file.stat().st_size for file in (folder / name).glob("*.safetensors"))
+        for name in ("model", "adapter")
+    }
+    return {name: size / 2**20 for name, size in sizes.items() if size}
 
 
 def run_verdict(

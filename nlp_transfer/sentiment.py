@@ -21,6 +21,7 @@ from nlp_transfer.data.unlabelled import load_unlabelled
 from nlp_transfer.earlier import required_labels
 from nlp_transfer.errors import ConfigError, DataError, LabelError, RunError
 from nlp_transfer.evaluation.scores import PRIMARY
+from nlp_transfer.evidence import EvidenceKeeper
 from nlp_transfer.history import TestSet
 from nlp_transfer.making import PARITY_TEXTS, ModelMaker, SystemSettings
 from nlp_transfer.recipe import TransferRecipe
@@ -152,7 +153,15 @@ class SentimentTransfer(TransferRecipe):
         return self.maker(self.first_seed).train_source().as_dict()
 
     def _train_adapted(self) -> dict[str, Any]:
-        return self.maker(self.first_seed).train_adapted().as_dict()
+        cost = self.maker(self.first_seed).train_adapted().as_dict()
+        self._evidence().calibrate()
+        return cost
+
+    def _keep_evidence(self) -> dict[str, Any]:
+        return self._evidence().keep([*self.baselines(), "adapted"])
+
+    def _evidence(self) -> EvidenceKeeper:
+        return EvidenceKeeper(self.maker(self.first_seed), self.predictions_folder(self.first_seed))
 
     def _scoring(self, system: str, seed: int) -> Callable[[], dict[str, Any]]:
         folder, kept = self.predictions_folder(seed), seed == self.first_seed

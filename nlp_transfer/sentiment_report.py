@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.chain import Outcome, Scored, add_chain, chain_file, outcome_of
 from nlp_transfer.data.rows import DomainData
+from nlp_transfer.diagnostics.forgetting import forgetting_finding
 from nlp_transfer.diagnostics.sentiment_run import FinishedRun, run_diagnostics
 from nlp_transfer.evaluation.compare import Scorer
 from nlp_transfer.evaluation.predictions import read_predictions
 from nlp_transfer.evaluation.scorers import assumed_accuracy_spread, classification_scorer
 from nlp_transfer.evaluation.scores import PRIMARY
+from nlp_transfer.evidence_files import read_answers, read_drift, read_temperature_fit, read_texts
 from nlp_transfer.findings import Finding
-from nlp_transfer.run_report import add_mix, compared_systems, provenance, run_verdict
+from nlp_transfer.run_report import (
+    add_mix,
+    backward_transfer,
+    compared_systems,
+    costs_of,
+    provenance,
+    run_verdict,
+    stored_mb,
+)
 from nlp_transfer.runs import read_history
 
 if TYPE_CHECKING:
@@ -21,8 +32,8 @@ if TYPE_CHECKING:
     from nlp_transfer.sentiment import SentimentTransfer
 
 AGAINST = "target_only"
-# Forgetting is warned of beyond this many points of accuracy on the source; see CONTRIBUTING.md.
-FORGETTING_THRESHOLD = -0.02
+# Which probabilities the scores are of; the finding `calibration` has the error with the temperature too.
+PROBABILITIES = "softmax of the logits, not divided by the model's temperature"
 
 
 def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[str]) -> TransferReport:
@@ -42,6 +53,7 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
     scorers = {name: _scorer(domain, recipe) for name, domain in present.items()}
     predicted = {name: {system: _per_seed(recipe, system, name) for system in systems} for name in present}
     content = compared_systems(recipe, scorers, predicted, systems=systems)
+    content["systems"]["adapted"]["probabilities"] = PROBABILITIES
     content["findings"] = [finding.as_dict() for finding in [*data.findings, *run_findings(content)]]
     content["verdict"] = run_verdict(
         recipe,
@@ -51,13 +63,7 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
         assumed_seed_spread=assumed_accuracy_spread(len(recipe.data.target.selection)),
         why_not=f"{AGAINST} was not run" if len(recipe.data.target.train) else "there are no target labels",
     )
-    run = FinishedRun(
-        recipe.data,
-        predicted,
-        verdict=content["verdict"],
-        history=read_history(recipe.folder),
-        seed=recipe.first_seed,
-    )
+    run = finished_run(recipe, predicted, content)
     content["findings"] += [finding.as_dict() for finding in run_diagnostics(run)]
     add_mix(content, recipe.folder)
     add_chain(content, recipe.outcome)
@@ -101,14 +107,44 @@ def chain_outcome(recipe: SentimentTransfer) -> Outcome | None:
     return outcome_of(chain, scored, run=recipe.folder, metric=PRIMARY)
 
 
+def finished_run(
+    recipe: SentimentTransfer, predicted: Mapping[str, Mapping[str, list[Any]]], content: Mapping[str, Any]
+) -> FinishedRun:
+    """Gather what the diagnostics look at: predictions, and what evidence.py kept.
+
+    Args:
+        recipe: the run, trained and scored.
+        predicted: domain, then system, to its predictions, one a seed.
+        content: the report's, as far as its verdict.
+    """
+    labels, predictions = recipe.data.label_names, recipe.predictions_folder(recipe.first_seed)
+    learnt = {
+        system: read_answers(predictions / f"{system}.target_train.jsonl", labels)
+        for system in ("zero_shot", "adapted")
+    }
+    return FinishedRun(
+        recipe.data,
+        predicted,
+        verdict=content["verdict"],
+        history=read_history(recipe.folder),
+        seed=recipe.training_seed(recipe.first_seed),
+        learnt={system: answers for system, answers in learnt.items() if answers is not None},
+        dev=read_answers(predictions / "adapted.target_dev.jsonl", labels),
+        temperature=read_temperature_fit(recipe.folder),
+        samples=read_texts(recipe.folder),
+        drift=read_drift(recipe.folder),
+        costs=costs_of(content),
+        stored_mb=stored_mb(recipe.folder),
+    )
+
+
 def run_findings(content: dict[str, Any]) -> list[Finding]:
     """Judge the run by its own scores: does the source model stand, what was forgotten."""
     systems = content["systems"]
     source = {name: system["source"][PRIMARY] for name, system in systems.items() if system["source"]}
-    if "zero_shot" not in source:
-        return []
-    findings = [_forgetting(source)]
-    if {"majority", "tfidf"} & set(source):
+    change = backward_transfer(content)
+    findings = [] if change is None else [forgetting_finding(change)]
+    if "zero_shot" in source and {"majority", "tfidf"} & set(source):
         findings.insert(0, _source_model(source))
     return findings
 
@@ -133,23 +169,6 @@ def _source_model(source: dict[str, Any]) -> Finding:
     )
 
 
-def _forgetting(source: dict[str, Any]) -> Finding:
-    """Measure backward transfer: the source's score after adaptation minus before (Lopez-Paz and Ranzato
-    2017).
-    """
-    change = source["adapted"]["value"] - source["zero_shot"]["value"]
-    kept = change >= FORGETTING_THRESHOLD
-    return Finding(
-        check="forgetting",
-        severity="info" if kept else "warn",
-        value=change,
-        threshold=FORGETTING_THRESHOLD,
-        evidence=f"accuracy on {source['adapted']['n']:,} source test rows changed by {change * 100:+.1f} "
-        "points",
-        advice="" if kept else "raise adaptation.replay if the source domain still matters",
-    )
-
-
 def _scorer(domain: DomainData, recipe: SentimentTransfer) -> Scorer[Any]:
     return classification_scorer(
         domain.test.labels, groups=domain.test.groups, resamples=recipe.config.evaluation.bootstrap
@@ -171,6 +190,6 @@ def _signatures(recipe: SentimentTransfer) -> dict[str, str]:
         "accuracy": "share of rows",
         "macro_f1": "average: macro, zero_division: 0",
         "matthews_correlation": "multi-class (Gorodkin)",
-        "expected_calibration_error": "bins: 15, equal width",
+        "expected_calibration_error": f"bins: 15, equal width; {PROBABILITIES}",
         "interval": f"percentile bootstrap, {recipe.config.evaluation.bootstrap} resamples{of_groups}",
     }

@@ -6,7 +6,7 @@ reporting/side_by_side.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -16,9 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from nlp_transfer.errors import ConfigError, DataError
+from nlp_transfer.evaluation.compare import Scorer
 from nlp_transfer.evaluation.predicted import Predicted, read_predicted
-from nlp_transfer.evaluation.scorers import assumed_accuracy_spread, classification_scorer
-from nlp_transfer.evaluation.scores import PRIMARY
+from nlp_transfer.evaluation.predictions import read_counts
+from nlp_transfer.evaluation.scorers import (
+    ASSUMED_CHRF_SEED_SPREAD,
+    assumed_accuracy_spread,
+    classification_scorer,
+    counted_translation_scorer,
+)
+from nlp_transfer.evaluation.translation_scores import SentenceStatistics
 from nlp_transfer.reporting.report import DOMAINS, TransferReport
 from nlp_transfer.reporting.side_by_side import SideBySide
 
@@ -36,21 +43,32 @@ class _Run:
     folder: Path
     report: TransferReport
 
+    @property
+    def task(self) -> str:
+        """What it is a run of."""
+        return str(self.report.content["task"])
+
     def rows(self, domain: str) -> tuple[int, str]:
         """Return how many test rows a domain has, and their fingerprint."""
         counts = self.report.content["provenance"].get("data", {}).get(domain) or {}
         return int(counts.get("test") or 0), str(counts.get("fingerprint") or "")
 
     def predicted(self, domain: str) -> list[Predicted]:
-        """Read the adapted model's predictions, one file for each seed."""
+        """Read the adapted classifier's predictions, one file for each seed."""
+        return [read_predicted(each / f"adapted.{domain}.jsonl") for each in self._folders()]
+
+    def counted(self, domain: str) -> list[tuple[list[str], SentenceStatistics]]:
+        """Read the rows of the adapted translator and what each counts towards its scores, for each seed."""
+        return [read_counts(each / f"adapted.{domain}.counts.npz") for each in self._folders()]
+
+    def _folders(self) -> list[Path]:
         seeds = self.report.content["provenance"].get("seeds") or [0]
         folder = self.folder / "predictions"
-        folders = [folder, *(folder / f"seed-{seed}" for seed in seeds[1:])]
-        return [read_predicted(each / f"adapted.{domain}.jsonl") for each in folders]
+        return [folder, *(folder / f"seed-{seed}" for seed in seeds[1:])]
 
 
 def compare_runs(folders: Sequence[str | Path]) -> SideBySide:
-    """Compare the adapted models of finished sentiment runs, each with each, on the test rows they share.
+    """Compare the adapted models of finished runs of one task, each with each, on the test rows they share.
 
     Two models are resampled together, row by row (or group by group), over as many seeds as both runs have.
 
@@ -58,7 +76,7 @@ def compare_runs(folders: Sequence[str | Path]) -> SideBySide:
         folders: of two runs or more.
 
     Raises:
-        ConfigError: fewer than two runs, one of them twice, or a run of another task.
+        ConfigError: fewer than two runs, one of them twice, or runs of two tasks.
         DataError: a folder holds no finished run, or the runs were scored on different target rows.
     """
     runs = _open_runs([Path(folder).expanduser() for folder in folders])
@@ -74,8 +92,9 @@ def compare_runs(folders: Sequence[str | Path]) -> SideBySide:
             "The source domain is left out: the runs have different source test rows, or not all have one."
         )
     differences = []
+    compare = _translations if runs[0].task == "translation" else _classifications
     for domain in domains:
-        differences += _differences(runs, domain, notes)
+        differences += compare(runs, domain, notes)
     return SideBySide(
         runs={run.name: run.report for run in runs},
         domains=domains,
@@ -96,12 +115,9 @@ def _open_runs(folders: Sequence[Path]) -> list[_Run]:
         _Run(name, folder, TransferReport.from_json(folder))
         for name, folder in zip(_names(places), folders, strict=True)
     ]
-    for run in runs:
-        if run.report.content["task"] != "sentiment":
-            raise ConfigError(
-                f"compare reads sentiment runs, but {run.folder} is a {run.report.content['task']} run; "
-                "compare translations through the report.json of each run"
-            )
+    if len({run.task for run in runs}) > 1:
+        listed = ", ".join(f"{run.folder} ({run.task})" for run in runs)
+        raise ConfigError(f"compare reads runs of one task, got {listed}; compare each task's by themselves")
     return runs
 
 
@@ -128,12 +144,57 @@ def _require_same_rows(runs: Sequence[_Run]) -> None:
         )
 
 
-def _differences(runs: Sequence[_Run], domain: str, notes: list[str]) -> list[dict[str, Any]]:
+def _translations(runs: Sequence[_Run], domain: str, notes: list[str]) -> list[dict[str, Any]]:
+    """Compare each two translation runs on one domain, from what their rows count; see `_each_pair`."""
+    counted = {run.name: run.counted(domain) for run in runs}
+    ids = counted[runs[0].name][0][0]
+    for run in runs:
+        if any(each != ids for each, _ in counted[run.name]):
+            raise _other_rows(run, domain)
+    if domain == "target" and len({_chrf_signature(run) for run in runs}) > 1:
+        notes.append("The runs count chrF++ in different ways: see metric_signatures in their reports.")
+    scorer = counted_translation_scorer(len(ids), resamples=max(_resamples(run.report) for run in runs))
+    return _each_pair(
+        scorer,
+        {name: [statistics for _, statistics in per_seed] for name, per_seed in counted.items()},
+        domain=domain,
+        assumed_seed_spread=lambda one, other: ASSUMED_CHRF_SEED_SPREAD,
+        runs=runs,
+    )
+
+
+def _chrf_signature(run: _Run) -> str:
+    return str(run.report.content["provenance"].get("metric_signatures", {}).get("chrf++"))
+
+
+def _each_pair(
+    scorer: Scorer[Any],
+    predicted: Mapping[str, Sequence[Any]],
+    *,
+    domain: str,
+    assumed_seed_spread: Callable[[_Run, _Run], float],
+    runs: Sequence[_Run],
+) -> list[dict[str, Any]]:
     """Compare each two runs on one domain, as entries of a report's `comparisons`.
 
     Those of the primary metric also hold `noise_low` and `noise_high`, the ends of the interval over rows and
     seeds, and `seed_noise`.
     """
+    entries = []
+    for one, other in combinations(runs, 2):
+        seeds = min(len(predicted[one.name]), len(predicted[other.name]))
+        pair = [predicted[run.name][:seeds] for run in (one, other)]
+        compared = scorer.compare(pair[0], pair[1], names=(one.name, other.name), domain=domain)
+        noise = scorer.noise(pair[0], pair[1], assumed_seed_spread=assumed_seed_spread(one, other))
+        for entry in compared:
+            if entry["metric"] == scorer.measures.primary:
+                entry |= {"noise_low": noise.low, "noise_high": noise.high, "seed_noise": noise.seed_noise}
+        entries += compared
+    return entries
+
+
+def _classifications(runs: Sequence[_Run], domain: str, notes: list[str]) -> list[dict[str, Any]]:
+    """Compare each two sentiment runs on one domain; see `_each_pair`."""
     predicted = {run.name: run.predicted(domain) for run in runs}
     first = predicted[runs[0].name][0]
     label_names = first.label_names
@@ -147,29 +208,30 @@ def _differences(runs: Sequence[_Run], domain: str, notes: list[str]) -> list[di
         groups=None if first.groups is None else [str(group) for group in first.groups],
         resamples=max(_resamples(run.report) for run in runs),
     )
-    entries = []
-    for one, other in combinations(runs, 2):
-        seeds = min(len(predicted[one.name]), len(predicted[other.name]))
-        pair = [
-            [_in_order(each, label_names) for each in predicted[run.name][:seeds]] for run in (one, other)
-        ]
-        compared = scorer.compare(pair[0], pair[1], names=(one.name, other.name), domain=domain)
-        labels = min(run.report.labels_seen("target") or 0 for run in (one, other))
-        noise = scorer.noise(pair[0], pair[1], assumed_seed_spread=assumed_accuracy_spread(labels))
-        for entry in compared:
-            if entry["metric"] == PRIMARY:
-                entry |= {"noise_low": noise.low, "noise_high": noise.high, "seed_noise": noise.seed_noise}
-        entries += compared
-    return entries
+    return _each_pair(
+        scorer,
+        {name: [_in_order(each, label_names) for each in per_seed] for name, per_seed in predicted.items()},
+        domain=domain,
+        assumed_seed_spread=_accuracy_spread,
+        runs=runs,
+    )
+
+
+def _accuracy_spread(one: _Run, other: _Run) -> float:
+    return assumed_accuracy_spread(min(run.report.labels_seen("target") or 0 for run in (one, other)))
 
 
 def _require_same(first: Predicted, other: Predicted, run: _Run, domain: str) -> None:
     """Hold what the reports say against the files: the same rows in the same order, with the same labels."""
     if (first.ids, first.labels, set(first.label_names)) != (other.ids, other.labels, set(other.label_names)):
-        raise DataError(
-            f"the predictions of {run.name} on {domain} have other rows or labels than its report says; "
-            "make them again with `nlp-transfer evaluate`"
-        )
+        raise _other_rows(run, domain)
+
+
+def _other_rows(run: _Run, domain: str) -> DataError:
+    return DataError(
+        f"the predictions of {run.name} on {domain} have other rows or labels than its report says; "
+        "make them again with `nlp-transfer evaluate`"
+    )
 
 
 def _in_order(predicted: Predicted, label_names: Sequence[str]) -> Array:

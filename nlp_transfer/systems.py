@@ -129,12 +129,13 @@ class SystemScorer:
         return softmax(probe.logits(texts))
 
     def _predict(self, path: str, texts: list[str], *, label: str, revision: str | None = None) -> Array:
+        """Score texts with a saved model, without its temperature: no other system has one."""
         from nlp_transfer.inference.load import load_adapted
+        from nlp_transfer.inference.predict import softmax
 
         if not is_main():
             return self._no_scores(texts)
-        scores: Array = load_adapted(path, revision=revision, cached=True).probabilities(texts, label=label)
-        return scores
+        return softmax(load_adapted(path, revision=revision, cached=True).logits(texts, label=label))
 
     def _predict_with(self, trained: Trained, texts: list[str], *, label: str) -> Array:
         from nlp_transfer.inference.predict import predict_logits, softmax

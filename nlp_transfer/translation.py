@@ -22,6 +22,7 @@ from nlp_transfer.evaluation.translation_scores import PRIMARY
 from nlp_transfer.history import TestSet
 from nlp_transfer.recipe import TransferRecipe
 from nlp_transfer.runs import fingerprint, write_text
+from nlp_transfer.translation_evidence import keep_translation_evidence
 from nlp_transfer.translation_making import PARITY_PAIRS, TranslationMaker, TranslationSettings
 from nlp_transfer.translation_systems import TranslationScorer
 
@@ -117,6 +118,10 @@ class TranslationTransfer(TransferRecipe):
 
     def _train_adapted(self) -> dict[str, Any]:
         return self.maker(self.first_seed).train_adapted().as_dict()
+
+    def _keep_evidence(self) -> dict[str, Any]:
+        seed = self.first_seed
+        return keep_translation_evidence(self.maker(seed), self.predictions_folder(seed))
 
     def _scoring(self, system: str, seed: int) -> Callable[[], dict[str, Any]]:
         folder, kept = self.predictions_folder(seed), seed == self.first_seed

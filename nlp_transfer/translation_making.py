@@ -280,6 +280,7 @@ class TranslationMaker:
             **options,
         )
         cost.seconds, cost.selection_seconds = trained.fit.seconds, trained.fit.selection_seconds
+        cost.tokens_per_second, cost.padding_share = trained.fit.tokens_per_second, trained.fit.padding_share
         cost.trainable_parameters, cost.trainable_share = trained.trainable, trained.trainable / trained.total
         return trained
 

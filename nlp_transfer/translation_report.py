@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.chain import Outcome, Scored, add_chain, chain_file, outcome_of
 from nlp_transfer.data.pairs import PairDomain
+from nlp_transfer.diagnostics.forgetting import MIN_CHRF_BACKWARD_TRANSFER, forgetting_finding
+from nlp_transfer.diagnostics.translation_run import FinishedTranslations, run_diagnostics
 from nlp_transfer.errors import DataError
 from nlp_transfer.evaluation.compare import Scorer
-from nlp_transfer.evaluation.predictions import read_translations
-from nlp_transfer.evaluation.scorers import ASSUMED_CHRF_SEED_SPREAD, translation_scorer
-from nlp_transfer.evaluation.translation_scores import PRIMARY, metric_signatures, worst_rows
+from nlp_transfer.evaluation.predictions import read_translations, read_translations_by_id, write_counts
+from nlp_transfer.evaluation.scorers import ASSUMED_CHRF_SEED_SPREAD, counted_translation_scorer
+from nlp_transfer.evaluation.translation_scores import (
+    PRIMARY,
+    SentenceStatistics,
+    metric_signatures,
+    sentence_statistics,
+    worst_rows,
+)
+from nlp_transfer.evidence_files import read_drift
 from nlp_transfer.findings import Finding
-from nlp_transfer.run_report import add_mix, compared_systems, provenance, run_verdict
+from nlp_transfer.run_report import (
+    add_mix,
+    backward_transfer,
+    compared_systems,
+    costs_of,
+    provenance,
+    run_verdict,
+    stored_mb,
+)
+from nlp_transfer.runs import read_history
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
@@ -21,8 +40,6 @@ if TYPE_CHECKING:
     from nlp_transfer.translation import TranslationTransfer
 
 AGAINST = "scratch"
-# Beyond this loss of chrF++ on the parent's pairs a user would notice it.
-FORGETTING_THRESHOLD = -1.0
 
 
 def build_report(recipe: TranslationTransfer, data: DataReport, *, systems: list[str]) -> TransferReport:
@@ -39,14 +56,22 @@ def build_report(recipe: TranslationTransfer, data: DataReport, *, systems: list
     domains = {"target": recipe.data.target, "source": recipe.data.source}
     present = {name: domain for name, domain in domains.items() if domain is not None}
     scorers = {name: _scorer(domain, recipe) for name, domain in present.items()}
-    predicted = {name: _predicted(recipe, name, systems) for name in present}
+    translated = {name: _translated(recipe, name, systems) for name in present}
     external = read_external(recipe)
-    predicted["target"] |= {name: [translations] for name, translations in external.items()}
+    translated["target"] |= {name: [translations] for name, translations in external.items()}
+    predicted = {name: _counted(domain, translated[name]) for name, domain in present.items()}
+    for name, domain in present.items():
+        _keep_counts(recipe, name, domain, predicted[name]["adapted"])
     scored = [*systems[:-1], *external, *systems[-1:]]
     content = compared_systems(recipe, scorers, predicted, systems=scored)
     target = recipe.data.target
-    first = {system: list(each[0]) for system, each in predicted["target"].items()}
-    findings = [*data.findings, *run_findings(content), *_sanity(recipe, first["adapted"])]
+    first = {system: list(each[0]) for system, each in translated["target"].items()}
+    findings = [
+        *data.findings,
+        *run_findings(content),
+        *run_diagnostics(finished_translations(recipe, first["adapted"], content)),
+        *_sanity(recipe, first["adapted"]),
+    ]
     content["findings"] = [finding.as_dict() for finding in findings]
     add_chain(content, recipe.outcome)
     content["verdict"] = run_verdict(
@@ -90,6 +115,30 @@ def chain_outcome(recipe: TranslationTransfer) -> Outcome | None:
     return outcome_of(chain, scored, run=recipe.folder, metric=PRIMARY)
 
 
+def finished_translations(
+    recipe: TranslationTransfer, tested: list[str], content: Mapping[str, Any]
+) -> FinishedTranslations:
+    """Gather what the diagnostics look at: translations, and what translation_evidence.py kept.
+
+    Args:
+        recipe: the run, trained and scored.
+        tested: the adapted model's translations of the target's test sources.
+        content: the report's, with the systems' costs.
+    """
+    learnt = recipe.predictions_folder(recipe.first_seed) / "adapted.target_train.jsonl"
+    return FinishedTranslations(
+        recipe.data,
+        tested,
+        systems=list(content["systems"]),
+        history=read_history(recipe.folder),
+        seed=recipe.training_seed(recipe.first_seed),
+        learnt=read_translations_by_id(learnt) if learnt.is_file() else {},
+        drift=read_drift(recipe.folder),
+        costs=costs_of(content),
+        stored_mb=stored_mb(recipe.folder),
+    )
+
+
 def run_findings(content: dict[str, Any]) -> list[Finding]:
     """Judge the run by its own scores: is the parent any good, what was forgotten, is copying beaten."""
     systems = content["systems"]
@@ -99,8 +148,17 @@ def run_findings(content: dict[str, Any]) -> list[Finding]:
         findings.append(
             _beats_copy("source_model", "the parent", source["zero_shot"], source["copy"], "source")
         )
-    if {"zero_shot", "adapted"} <= set(source):
-        findings.append(_forgetting(source))
+    change = backward_transfer(content)
+    if change is not None:
+        findings.append(
+            forgetting_finding(
+                change,
+                threshold=MIN_CHRF_BACKWARD_TRANSFER,
+                score="chrF++",
+                factor=1.0,
+                unit="points of chrF++",
+            )
+        )
     target = {name: system["target"][PRIMARY] for name, system in systems.items()}
     if "copy" in target:
         findings.append(_beats_copy("beats_copy", "adapted", target["adapted"], target["copy"], "target"))
@@ -122,22 +180,6 @@ def _beats_copy(check: str, name: str, score: dict[str, Any], copy: dict[str, An
         if better
         else "it translates worse than leaving the text as it is: train it longer, on more "
         "pairs, or start from another parent",
-    )
-
-
-def _forgetting(source: dict[str, Any]) -> Finding:
-    """Measure backward transfer: the parent pairs' score after adaptation minus before (Lopez-Paz and Ranzato
-    2017).
-    """
-    change = source["adapted"]["value"] - source["zero_shot"]["value"]
-    kept = change >= FORGETTING_THRESHOLD
-    return Finding(
-        check="forgetting",
-        severity="info" if kept else "warn",
-        value=change,
-        threshold=FORGETTING_THRESHOLD,
-        evidence=f"chrF++ on {source['adapted']['n']:,} source test pairs changed by {change:+.1f}",
-        advice="" if kept else "raise adaptation.replay if the parent's languages still matter",
     )
 
 
@@ -174,12 +216,30 @@ def _why_not(recipe: TranslationTransfer) -> str:
 
 
 def _scorer(domain: PairDomain, recipe: TranslationTransfer) -> Scorer[Any]:
-    return translation_scorer(
-        domain.test.targets, resamples=recipe.config.evaluation.bootstrap, tgt_lang=_only_language(domain)
-    )
+    return counted_translation_scorer(len(domain.test), resamples=recipe.config.evaluation.bootstrap)
 
 
-def _predicted(recipe: TranslationTransfer, domain: str, systems: list[str]) -> dict[str, list[list[str]]]:
+def _counted(
+    domain: PairDomain, translated: dict[str, list[list[str]]]
+) -> dict[str, list[SentenceStatistics]]:
+    """Count each system's translations, row by row."""
+    language = _only_language(domain)
+    return {
+        system: [sentence_statistics(each, domain.test.targets, tgt_lang=language) for each in per_seed]
+        for system, per_seed in translated.items()
+    }
+
+
+def _keep_counts(
+    recipe: TranslationTransfer, name: str, domain: PairDomain, per_seed: list[SentenceStatistics]
+) -> None:
+    """Keep the adapted model's counts beside its translations: `compare` has no references."""
+    for seed, statistics in zip(recipe.config.evaluation.seeds, per_seed, strict=True):
+        path = recipe.predictions_folder(seed) / f"adapted.{name}.counts.npz"
+        write_counts(path, domain.test.ids, statistics)
+
+
+def _translated(recipe: TranslationTransfer, domain: str, systems: list[str]) -> dict[str, list[list[str]]]:
     """Read each system's translations, one list a seed; `copy` has one for all."""
     found = {}
     for system in systems:

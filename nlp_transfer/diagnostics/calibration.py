@@ -195,12 +195,15 @@ def calibration_finding(
     if after.value is not None:
         left = after
         mended = f"divided by the temperature {temperature.temperature.words('.2f')} {after.words()}"
+    evidence = f"expected calibration error {before.words()}; {mended}"
+    if left.value is None:
+        return Finding("calibration", "info", None, threshold, evidence, "")
     return judged(
         "calibration",
         left,
         threshold=threshold,
         bad=left.value is not None and left.value > threshold,
-        evidence=f"expected calibration error {before.words()}; {mended}",
+        evidence=evidence,
         advice="do not read the probabilities as probabilities: label more target rows, so that dev rows can "
         "fit a temperature",
     )

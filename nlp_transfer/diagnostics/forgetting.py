@@ -19,6 +19,8 @@ from nlp_transfer.findings import Finding
 
 # Two points of accuracy on the source are more than its test rows' noise in a full run.
 MIN_BACKWARD_TRANSFER = -0.02
+# Beyond this loss of chrF++ on the parent's pairs a user would notice it.
+MIN_CHRF_BACKWARD_TRANSFER = -1.0
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,30 @@ def layer_of(name: str) -> str:
     return ".".join(parts[: numbers[0] + 1] if numbers else parts[:-1] or parts)
 
 
-def forgetting_finding(change: Estimate, *, threshold: float = MIN_BACKWARD_TRANSFER) -> Finding:
-    """Word what adaptation changed on the source; warn below `threshold`."""
+def forgetting_finding(
+    change: Estimate,
+    *,
+    threshold: float = MIN_BACKWARD_TRANSFER,
+    score: str = "accuracy",
+    factor: float = 100.0,
+    unit: str = "points",
+) -> Finding:
+    """Word what adaptation changed on the source; warn below `threshold`.
+
+    Args:
+        change: source score after minus before.
+        threshold: in the score's own unit.
+        score: what it is a change of.
+        factor: from the score's own unit to the one that is written.
+        unit: the one that is written.
+    """
     return judged(
         "forgetting",
         change,
         threshold=threshold,
         bad=change.value is not None and change.value < threshold,
-        evidence=f"accuracy on the source test rows changed by {change.words('+.1f', factor=100)}, in points",
+        evidence=f"{score} on the source test rows changed by "
+        f"{change.words('+.1f', factor=factor)}, in {unit}",
         advice="raise adaptation.replay, or keep a mix of source and adapted weights, if the source still "
         "matters",
     )

@@ -15,6 +15,9 @@ from nlp_transfer.findings import Finding
 Right = npt.NDArray[np.bool_]
 # Ten points: small target sets are always learnt better than they generalise, by a few points.
 MAX_GENERALISATION_GAP = 0.10
+# Twenty points of chrF++: pairs that were seen many times come back better than new ones, by more than labels
+# do.
+MAX_CHRF_GAP = 20.0
 # In standard errors of the best dev score: the rule by which steps are selected (training/selection.py).
 MAX_LAST_STEP_LOSS = 1.0
 
@@ -28,7 +31,7 @@ class StepLoss:
     last_step: int
     last: float
     standard_error: float
-    """Of the best score: sqrt(p (1 - p) / n)."""
+    """Of the best score."""
     dev_rows: int
 
     @property
@@ -51,33 +54,58 @@ def generalisation_gap(learnt: Right, unseen: Right) -> Estimate:
     return difference_of_shares(learnt, unseen)
 
 
-def last_step_loss(steps: Sequence[int], scores: Sequence[float], *, dev_rows: int) -> StepLoss | None:
+def last_step_loss(
+    steps: Sequence[int],
+    scores: Sequence[float],
+    *,
+    dev_rows: int,
+    standard_errors: Sequence[float] | None = None,
+) -> StepLoss | None:
     """Hold the last evaluated step against the best one; None where fewer than two were evaluated.
 
     Args:
         steps: optimiser steps at which dev rows were scored, in order.
-        scores: accuracy of each, shape (evaluations,).
+        scores: accuracy of each, or another score, shape (evaluations,).
         dev_rows: how many there are.
+        standard_errors: of each score, above 0; None is for accuracies, sqrt(p (1 - p) / n).
     """
     if len(steps) < 2:
         return None
     best = int(np.argmax(scores))
     # As in training/selection.py: a score of 0 or 1 still has an error.
-    error = math.sqrt(max(scores[best] * (1 - scores[best]), 1e-4) / max(1, dev_rows))
+    if standard_errors is not None:
+        error = standard_errors[best]
+    else:
+        error = math.sqrt(max(scores[best] * (1 - scores[best]), 1e-4) / max(1, dev_rows))
     return StepLoss(steps[best], scores[best], steps[-1], scores[-1], error, dev_rows)
 
 
 def generalisation_finding(
-    gap: Estimate, *, sides: tuple[str, str] = ("train", "test"), threshold: float = MAX_GENERALISATION_GAP
+    gap: Estimate,
+    *,
+    sides: tuple[str, str] = ("train", "test"),
+    threshold: float = MAX_GENERALISATION_GAP,
+    score: str = "accuracy",
+    factor: float = 100.0,
+    unit: str = "points",
 ) -> Finding:
-    """Word the gap between two sets of rows; warn where it is surely above `threshold`."""
+    """Word the gap between two sets of rows; warn where it is surely above `threshold`.
+
+    Args:
+        gap: score of the first side minus that of the second.
+        sides: their names.
+        threshold: in the score's own unit.
+        score: what it is a gap of.
+        factor: from the score's own unit to the one that is written.
+        unit: the one that is written.
+    """
     return judged(
         f"generalisation_{sides[0]}_{sides[1]}".replace(" ", "_"),
         gap,
         threshold=threshold,
         bad=gap.low is not None and gap.low > threshold,
-        evidence=f"accuracy on {sides[0]} rows is above that on {sides[1]} rows by "
-        f"{gap.words('+.1f', factor=100)}, in points",
+        evidence=f"{score} on {sides[0]} rows is above that on {sides[1]} rows by "
+        f"{gap.words('+.1f', factor=factor)}, in {unit}",
         advice="label more target rows, train for fewer epochs, or use method: probe or lora",
     )
 

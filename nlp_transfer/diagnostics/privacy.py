@@ -91,10 +91,19 @@ def membership_inference(learnt: Array, unseen: Array) -> MembershipInference:
 def membership_finding(
     found: MembershipInference,
     *,
+    reference: str | None = None,
     threshold: float = MAX_MEMBERSHIP_AUC,
     tpr_threshold: float = MAX_MEMBERSHIP_TPR,
 ) -> Finding:
-    """Word how well learnt rows can be told; warn where the AUC or the rate is surely above its threshold."""
+    """Word how well learnt rows can be told; warn where the AUC or the rate is surely above its threshold.
+
+    Args:
+        found: what was measured.
+        reference: the system whose losses were taken off; None where there was none.
+        threshold: of the AUC.
+        tpr_threshold: of the true positives at 1% false positives.
+    """
+    beside = f"against {reference}" if reference else "without a reference model"
     auc, rate = found.auc, found.tpr_at_1_percent_fpr
     bad_auc = auc.value is not None and auc.value > threshold and auc.low is not None and auc.low > 0.5
     bad_rate = rate.low is not None and rate.low > tpr_threshold
@@ -103,7 +112,8 @@ def membership_finding(
         auc,
         threshold=threshold,
         bad=bad_auc or bad_rate,
-        evidence=f"AUC {auc.words()}; true positives at 1% false positives {rate.words()}",
+        evidence=f"learnt rows told from test rows {beside}: AUC {auc.words()}; true positives at 1% "
+        f"false positives {rate.words()}",
         advice="do not publish this model if its training rows are private: train for fewer epochs, freeze "
         "more layers, or adapt on more rows",
     )

@@ -1,12 +1,13 @@
 """Runs the diagnostics that cost seconds over what a finished sentiment run has at hand.
 
-What needs arrays that a run did not keep (features, probabilities of learnt rows) is left out. The source
-model's worth and forgetting are judged beside the scores, in sentiment_report.py.
+What needs arrays that a run did not keep is left out (evidence.py says what a run keeps). The source model's
+worth and forgetting are judged beside the scores, in sentiment_report.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,22 +17,58 @@ import numpy.typing as npt
 from nlp_transfer.data.rows import DomainData, TransferData
 from nlp_transfer.diagnostics import (
     calibration,
+    forgetting,
     mismatch,
     overfitting,
     personal_data,
     privacy,
+    resources,
     speed,
     stochastic_order,
     text_mismatch,
     transfer,
     unlabelled,
 )
-from nlp_transfer.diagnostics.estimates import Array, Estimate, share
+from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, missing, share
 from nlp_transfer.findings import Finding
 
 # The systems that learnt from the target alone, in the order in which they are taken to compare with.
 WITHOUT_SOURCE = ("target_only", "scratch")
-SMALLEST_PROBABILITY = 1e-12
+# Predictions are kept with six digits: what reads 0 there is less than this.
+SMALLEST_PROBABILITY = 5e-7
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's answers to rows whose labels are known."""
+
+    probabilities: Array
+    """Shape (rows, classes)."""
+    labels: Integers
+    """True class ids, shape (rows,)."""
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Whether each is right, shape (rows,)."""
+        right: npt.NDArray[np.bool_] = self.probabilities.argmax(axis=1) == self.labels
+        return right
+
+    @property
+    def losses(self) -> Array:
+        """Loss of each row in nats, shape (rows,)."""
+        return privacy.row_losses(self.probabilities.clip(SMALLEST_PROBABILITY), self.labels)
+
+
+@dataclass(frozen=True)
+class TextSample:
+    """A sample of one domain's texts, as a frozen pretrained encoder and its tokenizer see them."""
+
+    features: Array
+    """Shape (texts, hidden)."""
+    token_counts: Array
+    """Tokens without special ones, shape (texts,)."""
+    word_counts: Array
+    """Shape (texts,)."""
 
 
 @dataclass(frozen=True)
@@ -47,63 +84,79 @@ class FinishedRun:
     """The records of history.jsonl."""
     seed: int = 0
     """The first seed, whose predictions and history the diagnostics of single models look at."""
-    learnt: Mapping[str, Array] = field(default_factory=dict)
-    """`zero_shot` and `adapted` to probabilities of the target's training rows, shape (rows, classes)."""
-    dev: Array | None = None
-    """The adapted model's probabilities of the target's dev rows, shape (rows, classes)."""
-    features: Mapping[str, Array] = field(default_factory=dict)
-    """Domain to features of its train and dev rows, shape (rows, hidden)."""
-    token_counts: Mapping[str, Array] = field(default_factory=dict)
-    """Domain to tokens of each of its train and dev rows, shape (rows,)."""
+    learnt: Mapping[str, Answers] = field(default_factory=dict)
+    """What `zero_shot` and `adapted` say of a sample of the target's training rows."""
+    dev: Answers | None = None
+    """What the adapted model says of the target's dev rows."""
+    temperature: calibration.Temperature | None = None
+    """What was fitted on those, and stands beside the model; None where nothing was fitted."""
+    samples: Mapping[str, TextSample] = field(default_factory=dict)
+    """Domain to a sample of its texts."""
+    drift: forgetting.Drift | None = None
+    """How far the adapted weights are from those that adaptation started from."""
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """System to what making it took, as in the report."""
+    stored_mb: Mapping[str, float] = field(default_factory=dict)
+    """What is to be stored of the adapted model, `model` and `adapter`, in MB."""
 
 
-def run_diagnostics(run: FinishedRun) -> list[Finding]:
+def run_diagnostics(run: FinishedRun, *, seconds: dict[str, float] | None = None) -> list[Finding]:
     """Measure every promise and risk that the run's arrays allow.
 
     Args:
         run: `predicted["target"]` holds at least `adapted`.
+        seconds: is filled with what each group of diagnostics took.
 
     Returns:
         One finding a diagnostic, in the order: mismatch, transfer, learning, trust, privacy.
     """
-    findings = [*_personal_data(run.data)]
-    if run.data.source is not None:
-        findings += _mismatch(run, run.data.source)
-        findings += _across_domains(run, run.data.source)
-    findings += [*_transfer(run), *_learning(run), *_trust(run), *_membership(run)]
+    findings = []
+    for name, measure in DIAGNOSTICS.items():
+        began = time.perf_counter()
+        findings += list(measure(run))
+        if seconds is not None:
+            seconds[name] = time.perf_counter() - began
     return findings
 
 
-def _personal_data(data: TransferData) -> Iterator[Finding]:
-    for domain in filter(None, (data.target, data.source)):
+def _personal_data(run: FinishedRun) -> Iterator[Finding]:
+    for domain in filter(None, (run.data.target, run.data.source)):
         found = personal_data.scan_personal_data(domain.selection.texts)
         yield personal_data.personal_data_finding(domain.name, found)
 
 
-def _mismatch(run: FinishedRun, source: DomainData) -> Iterator[Finding]:
-    """Compare texts, labels and features of the two domains; test rows count among the target's texts."""
-    target = run.data.target
+def _mismatch(run: FinishedRun) -> Iterator[Finding]:
+    """Compare texts and labels of the two domains; test rows count among the target's texts."""
+    source, target = run.data.source, run.data.target
+    if source is None:
+        return
     texts = target.selection.texts + target.test.texts
     yield text_mismatch.new_words_finding(text_mismatch.new_words(source.selection.texts, texts))
     shift = text_mismatch.label_share_difference(
         source.selection.labels, target.test.labels, classes=len(run.data.label_names)
     )
     yield text_mismatch.label_shift_finding(shift)
-    if {"source", "target"} <= set(run.token_counts):
+    if {"source", "target"} <= set(run.samples):
         yield text_mismatch.tokens_per_word_finding(
-            *(_tokens_per_word(domain, run.token_counts[name])
-              for name, domain in (("source", source), ("target", target)))
+            *(text_mismatch.tokens_per_word(each.token_counts, each.word_counts)
+              for each in (run.samples["source"], run.samples["target"]))
         )  # fmt: skip
-    if {"source", "target"} <= set(run.features):
-        sides = run.features["source"], run.features["target"]
+
+
+def _distance(run: FinishedRun) -> Iterator[Finding]:
+    """Compare features of the two domains."""
+    if {"source", "target"} <= set(run.samples):
+        sides = run.samples["source"].features, run.samples["target"].features
         yield mismatch.distance_finding(mismatch.domain_distance(*sides))
         yield mismatch.two_sample_finding(mismatch.classifier_test(*sides))
         yield mismatch.kernel_finding(mismatch.maximum_mean_discrepancy(*sides))
 
 
-def _across_domains(run: FinishedRun, source: DomainData) -> Iterator[Finding]:
+def _across_domains(run: FinishedRun) -> Iterator[Finding]:
     """Hold source test rows beside target ones: the gap, and what can be told without target labels."""
-    target, classes = run.data.target, len(run.data.label_names)
+    source, target, classes = run.data.source, run.data.target, len(run.data.label_names)
+    if source is None:
+        return
     gaps = [
         transfer.domain_gap(
             _right(run.predicted["source"][system][0], source),
@@ -151,7 +204,8 @@ def _learning(run: FinishedRun) -> Iterator[Finding]:
     for system in WITHOUT_SOURCE:
         if system in run.predicted["target"]:
             found = speed.speed_up(_history(run, "adapted"), _history(run, system))
-            yield speed.speed_finding(found, against=system)
+            source_seconds = run.costs.get("adapted", {}).get("source_seconds", 0.0)
+            yield speed.speed_finding(found, against=system, source_seconds=source_seconds)
     scored = [record for record in _history(run, "adapted") if record.get("eval_accuracy") is not None]
     loss = overfitting.last_step_loss(
         [record["step"] for record in scored],
@@ -159,19 +213,21 @@ def _learning(run: FinishedRun) -> Iterator[Finding]:
         dev_rows=len(run.data.target.dev),
     )
     yield overfitting.last_step_finding(loss)
-    target = run.data.target
-    if "adapted" in run.learnt:
-        learnt = run.learnt["adapted"].argmax(axis=1) == target.train.labels
-        gap = overfitting.generalisation_gap(learnt, _right(run.predicted["target"]["adapted"][0], target))
-        yield overfitting.generalisation_finding(gap)
+    unseen = _right(run.predicted["target"]["adapted"][0], run.data.target)
+    for side, answers in (("train", run.learnt.get("adapted")), ("dev", run.dev)):
+        if answers is not None:
+            gap = overfitting.generalisation_gap(answers.right, unseen)
+            yield overfitting.generalisation_finding(gap, sides=(side, "test"))
+    if run.drift is not None:
+        yield forgetting.drift_finding(run.drift)
+    if run.costs:
+        yield resources.resources_finding(run.costs, against=WITHOUT_SOURCE, stored_mb=run.stored_mb)
 
 
 def _trust(run: FinishedRun) -> Iterator[Finding]:
     """Look at the adapted model's probabilities, with the temperature of its dev rows."""
     target, tested = run.data.target, run.predicted["target"]["adapted"][0]
-    dev = np.empty((0, tested.shape[1])) if run.dev is None else run.dev
-    labels = target.dev.labels if run.dev is not None else np.empty(0, dtype=np.int64)
-    temperature = calibration.fit_temperature(_logarithms(dev), labels)
+    temperature = run.temperature or calibration.Temperature(missing(0, "none was fitted"), None, None)
     before = calibration.calibration_error(tested, target.test.labels)
     after = temperature.temperature
     if after.value is not None:
@@ -182,23 +238,36 @@ def _trust(run: FinishedRun) -> Iterator[Finding]:
 
 
 def _membership(run: FinishedRun) -> Iterator[Finding]:
-    """Tell learnt target rows from test rows, with the source model as the reference."""
-    target, systems = run.data.target, ("zero_shot", "adapted")
-    if not set(systems) <= set(run.learnt) or "zero_shot" not in run.predicted["target"]:
+    """Tell learnt target rows from test rows, with the source model as the reference where there is one."""
+    target, tested = run.data.target, run.predicted["target"]
+    if "adapted" not in run.learnt:
         return
-    learnt = [privacy.row_losses(run.learnt[system], target.train.labels) for system in systems]
-    unseen = [
-        privacy.row_losses(run.predicted["target"][system][0], target.test.labels) for system in systems
-    ]
-    found = privacy.membership_inference(
-        privacy.membership_scores(*learnt), privacy.membership_scores(*unseen)
+    referred = "zero_shot" in run.learnt and "zero_shot" in tested
+    learnt, unseen = (
+        privacy.membership_scores(
+            answers["zero_shot"].losses if referred else np.zeros(len(answers["adapted"].labels)),
+            answers["adapted"].losses,
+        )
+        for answers in (
+            run.learnt,
+            {system: Answers(per_seed[0], target.test.labels) for system, per_seed in tested.items()},
+        )
     )
-    yield privacy.membership_finding(found)
+    found = privacy.membership_inference(learnt, unseen)
+    yield privacy.membership_finding(found, reference="zero_shot" if referred else None)
 
 
-def _tokens_per_word(domain: DomainData, token_counts: Array) -> Estimate:
-    words = [len(text_mismatch.words_of(text)) for text in domain.selection.texts]
-    return text_mismatch.tokens_per_word(token_counts, np.asarray(words, dtype=np.float64))
+# Groups of diagnostics in the report's order, by the names under which their time is told.
+DIAGNOSTICS: Mapping[str, Callable[[FinishedRun], Iterable[Finding]]] = {
+    "personal data": _personal_data,
+    "words and labels": _mismatch,
+    "domain distance": _distance,
+    "across domains": _across_domains,
+    "transfer": _transfer,
+    "learning": _learning,
+    "calibration": _trust,
+    "membership": _membership,
+}
 
 
 def _right(probabilities: Array, domain: DomainData) -> npt.NDArray[np.bool_]:

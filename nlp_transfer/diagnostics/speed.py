@@ -110,10 +110,19 @@ def speed_up(
     return SpeedUp(best, reached, own, "" if timed else "the histories hold no seconds")
 
 
-def speed_finding(found: SpeedUp, *, against: str, threshold: float = MIN_SPEED_UP) -> Finding:
+def speed_finding(
+    found: SpeedUp, *, against: str, source_seconds: float = 0.0, threshold: float = MIN_SPEED_UP
+) -> Finding:
     """Word how much sooner the adapted model was there; warn where it was later, or never.
 
     The value is the ratio of seconds, or of steps where seconds are not measured.
+
+    Args:
+        found: what was measured.
+        against: the baseline's name.
+        source_seconds: what the source model took, told beside where `found` leaves it out: it is made once
+            for all targets.
+        threshold: of the ratio.
     """
     check = f"speed_against_{against}"
     ratio = found.step_ratio if found.time_ratio is None else found.time_ratio
@@ -133,7 +142,8 @@ def speed_finding(found: SpeedUp, *, against: str, threshold: float = MIN_SPEED_
     )
     return Finding(
         check, "warn" if ratio < threshold else "info", ratio, threshold,
-        f"{at}; adapted {_words(found.adapted)}: the baseline takes {steps}, {seconds} (n = 1 run each)",
+        f"{at}; adapted {_words(found.adapted)}: the baseline takes {steps}, {seconds} (n = 1 run each)"
+        + (f"; the source model, made once, took {source_seconds:,.1f} s more" if source_seconds else ""),
         "transfer did not make training faster here" if ratio < threshold else "",
     )  # fmt: skip
 

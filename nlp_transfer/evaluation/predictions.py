@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nlp_transfer.data.rows import Rows
+from nlp_transfer.errors import DataError
 from nlp_transfer.evaluation.compare import number_groups
+from nlp_transfer.evaluation.translation_scores import SentenceStatistics
 from nlp_transfer.runs import write_text
 
 Array = npt.NDArray[np.float64]
@@ -71,3 +74,42 @@ def read_translations(path: Path) -> list[str]:
     """Read translations back, in the file's order."""
     with path.open(encoding="utf-8") as file:
         return [json.loads(line)["translation"] for line in file]
+
+
+def read_translations_by_id(path: Path) -> dict[str, str]:
+    """Read translations back by the id of their row."""
+    with path.open(encoding="utf-8") as file:
+        return {record["id"]: record["translation"] for record in map(json.loads, file)}
+
+
+def write_counts(path: Path, ids: Sequence[str], statistics: SentenceStatistics) -> None:
+    """Write what each row's translation counts towards its scores, so that runs compare without references.
+
+    Args:
+        path: the file, replaced whole.
+        ids: of the rows.
+        statistics: of the translations.
+    """
+    part = path.with_name(f"part.{path.name}")
+    np.savez_compressed(part, ids=np.asarray(ids), **vars(statistics))
+    part.replace(path)
+
+
+def read_counts(path: Path) -> tuple[list[str], SentenceStatistics]:
+    """Read ids and counts back.
+
+    Raises:
+        DataError: there is no such file, or it is not one of counts.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            statistics = SentenceStatistics(stored["chrf"], stored["bleu"], stored["ter"])
+            return stored["ids"].tolist(), statistics
+    except FileNotFoundError as error:
+        raise DataError(
+            f"no counts at {path}; `nlp-transfer evaluate` with the run's recipe writes them"
+        ) from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} must hold counts of translations: {error!r}; make it again with `nlp-transfer evaluate`"
+        ) from error

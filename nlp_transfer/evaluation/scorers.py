@@ -6,7 +6,8 @@ A classification is an array of probabilities, a translation a list of texts.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,15 +79,39 @@ def translation_scorer(
     def score(translations: Sequence[str], weights: Array) -> Scored:
         # The rows are counted once for the value and for all resamples: TER takes seconds.
         statistics = translation_scores.sentence_statistics(translations, references, tgt_lang=tgt_lang)
-        whole = translation_scores.resampled_scores(statistics, np.ones((1, len(references))))
-        values = {name: float(value[0]) for name, value in whole.items()}
-        return Scored(values, translation_scores.resampled_scores(statistics, weights))
+        return _scored_counts(statistics, weights)
 
-    measures = Measures(
+    numbers = number_groups(groups)
+    return Scorer(
+        _translation_measures(score), rows=len(references), groups=numbers, resamples=resamples, seed=seed
+    )
+
+
+def counted_translation_scorer(
+    rows: int, *, resamples: int, seed: int = 0
+) -> Scorer[translation_scores.SentenceStatistics]:
+    """Build the scorer of translations whose rows were counted already: it needs no reference any more.
+
+    Args:
+        rows: how many there are.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    return Scorer(
+        _translation_measures(_scored_counts), rows=rows, groups=None, resamples=resamples, seed=seed
+    )
+
+
+def _translation_measures(score: Callable[[Any, Array], Scored]) -> Measures[Any]:
+    return Measures(
         translation_scores.METRICS, translation_scores.COMPARED, translation_scores.PRIMARY, score
     )
-    numbers = number_groups(groups)
-    return Scorer(measures, rows=len(references), groups=numbers, resamples=resamples, seed=seed)
+
+
+def _scored_counts(statistics: translation_scores.SentenceStatistics, weights: Array) -> Scored:
+    whole = translation_scores.resampled_scores(statistics, np.ones((1, len(statistics.chrf))))
+    values = {name: float(value[0]) for name, value in whole.items()}
+    return Scored(values, translation_scores.resampled_scores(statistics, weights))
 
 
 def assumed_accuracy_spread(train_rows: int) -> float:

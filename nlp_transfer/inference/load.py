@@ -16,6 +16,7 @@ from nlp_transfer.inference.exported import TORCH, load_exported, read_export, r
 from nlp_transfer.inference.fetch import fetch_model
 from nlp_transfer.inference.predict import predict_logits, softmax
 from nlp_transfer.inference.translator import load_translation_model
+from nlp_transfer.models.calibration import read_temperature
 from nlp_transfer.models.loading import (
     head_labels,
     load_classifier,
@@ -44,7 +45,7 @@ class AdaptedClassifier(Protocol):
         """Score texts, shape (texts, classes)."""
 
     def probabilities(self, texts: Sequence[str], *, label: str | None = None) -> Array:
-        """Return probabilities of shape (texts, classes)."""
+        """Return probabilities of shape (texts, classes), of the logits divided by the temperature."""
 
     def predict(self, texts: Sequence[str], *, label: str | None = None) -> list[dict[str, Any]]:
         """Return label, score and all probabilities for each text."""
@@ -54,13 +55,15 @@ class Predicting:
     """What all kinds of model share: probabilities and labels out of logits."""
 
     label_names: list[str]
+    temperature: float = 1.0
+    """What logits are divided by before they become probabilities; no label changes by it."""
 
     def logits(self, texts: Sequence[str], *, label: str | None = None) -> Array:
         raise TypeError("a kind of model must compute its logits")
 
     def probabilities(self, texts: Sequence[str], *, label: str | None = None) -> Array:
-        """Return probabilities of shape (texts, classes)."""
-        return softmax(self.logits(texts, label=label))
+        """Return probabilities of shape (texts, classes), of the logits divided by the temperature."""
+        return softmax(self.logits(texts, label=label) / self.temperature)
 
     def predict(self, texts: Sequence[str], *, label: str | None = None) -> list[dict[str, Any]]:
         """Return label, score and all probabilities for each text, in the texts' order.
@@ -169,14 +172,15 @@ def load_adapted(
         return load_exported(folder, exported, src_lang=src_lang, tgt_lang=tgt_lang)
     if is_adapter(folder):
         adapted = load_adapter(folder)
-        return FullClassifier(adapted.model.to(device), adapted.tokenizer)
+        return _calibrated(FullClassifier(adapted.model.to(device), adapted.tokenizer), folder)
     if is_translation_model(folder):
         return load_translation_model(str(folder), src_lang=src_lang, tgt_lang=tgt_lang)
     if (folder / DESCRIPTION).is_file():
         head, description = ProbeHead.load(folder)
         encoder: Any = load_encoder(str(folder))
         tokenizer = load_tokenizer(str(folder))
-        return ProbeClassifier(encoder.to(device), tokenizer, head, description, cached=cached)
+        probe = ProbeClassifier(encoder.to(device), tokenizer, head, description, cached=cached)
+        return _calibrated(probe, folder)
     _require_one_order(folder, path)
     loaded = load_classifier(str(folder), label_names=head_labels(str(folder)))
     if loaded.fresh:
@@ -184,7 +188,13 @@ def load_adapted(
             f"{path} is not an adapted classifier: it has no weights for {', '.join(loaded.fresh[:3])}. "
             "Adapt it first with `nlp-transfer run`"
         )
-    return FullClassifier(loaded.model.to(device), loaded.tokenizer)
+    return _calibrated(FullClassifier(loaded.model.to(device), loaded.tokenizer), folder)
+
+
+def _calibrated(classifier: Predicting, folder: Path) -> Predicting:
+    """Give a classifier the temperature that its folder holds."""
+    classifier.temperature = read_temperature(folder)
+    return classifier
 
 
 def folder_of(name: str, revision: str | None) -> Path:

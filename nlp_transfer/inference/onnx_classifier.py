@@ -11,6 +11,7 @@ import numpy as np
 from nlp_transfer.errors import ModelError
 from nlp_transfer.inference.load import Array, Predicting
 from nlp_transfer.models.batching import length_sorted_batches
+from nlp_transfer.models.calibration import read_temperature
 from nlp_transfer.models.loading import load_tokenizer
 
 GRAPH = "model.onnx"
@@ -59,7 +60,9 @@ def load_onnx_classifier(folder: Path, description: dict[str, Any]) -> OnnxClass
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder}/export.json is not whole ({error!r}); export the model again") from error
     session = open_session(folder / GRAPH)
-    return OnnxClassifier(session, tokenizer, label_names=label_names, max_length_tokens=limit)
+    classifier = OnnxClassifier(session, tokenizer, label_names=label_names, max_length_tokens=limit)
+    classifier.temperature = read_temperature(folder)
+    return classifier
 
 
 def open_session(path: Path) -> Any:
@@ -76,6 +79,6 @@ def open_session(path: Path) -> Any:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+    except Exception as error:  # ONNX Runtime's own errors share no other base.
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{path} cannot be opened ({reason}); export the model again") from error

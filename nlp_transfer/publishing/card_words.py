@@ -140,16 +140,27 @@ def chain_table(report: TransferReport) -> str:
     return table([*map(escaped, chain_headings(report))], rows) if rows else ""
 
 
-def calibration(report: TransferReport) -> str:
-    """Say how far its probabilities can be believed; empty where that was not measured."""
+def calibration(report: TransferReport, *, temperature: float = 1.0) -> str:
+    """Say how far its probabilities can be believed; empty where that was not measured.
+
+    Args:
+        report: the run's.
+        temperature: what stands beside the model's weights.
+    """
     score = report.score("adapted", "target", "expected_calibration_error")
     parts = []
     if score is not None:
         metric = metric_of("expected_calibration_error")
         low, high = metric.text(score["low"]), metric.text(score["high"])
+        bare = "Without the temperature its" if temperature != 1.0 else "Its"
         parts.append(
-            f"Its probabilities are off by {metric.text(score['value'])} points on average (expected "
+            f"{bare} probabilities are off by {metric.text(score['value'])} points on average (expected "
             f"calibration error on target test rows, 95% interval {low} to {high}, n = {score['n']:,})."
+        )
+    if temperature != 1.0:
+        parts.append(
+            f"`load_adapted` divides the logits by {temperature:.2f} (calibration.json), which changes no "
+            "label but makes the probabilities fit dev rows; the pipeline of transformers does not."
         )
     found = _finding(report, "calibration")
     return " ".join([*parts, *([_sentence(found["evidence"])] if found else [])])

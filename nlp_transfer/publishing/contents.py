@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from nlp_transfer.errors import PublishError
 from nlp_transfer.models.adapter_loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, LABELS, is_adapter
+from nlp_transfer.models.calibration import CALIBRATION
 from nlp_transfer.models.probe import DESCRIPTION, WEIGHTS
 from nlp_transfer.models.translation import DESCRIPTION as TRANSLATION_DESCRIPTION
 from nlp_transfer.models.translation import is_translation_model
@@ -31,7 +32,7 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 MODEL_FILES = (
     "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
-    "model-?????-of-?????.safetensors", DESCRIPTION, WEIGHTS, TRANSLATION_DESCRIPTION,
+    "model-?????-of-?????.safetensors", DESCRIPTION, WEIGHTS, TRANSLATION_DESCRIPTION, CALIBRATION,
 )  # fmt: skip
 ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, LABELS, BASE)
 FINDING_KEYS = ("check", "severity", "value", "threshold", "evidence", "advice")
@@ -127,7 +128,7 @@ def stage(run: FinishedRun, kind: Kind, folder: Path, *, base: dict[str, Any] | 
     """
     if kind == "adapter" and run.adapter is not None:
         _copy(run.adapter, ADAPTER_FILES, folder)
-        _copy(run.model, TOKENIZER_FILES, folder)
+        _copy(run.model, (*TOKENIZER_FILES, CALIBRATION), folder)
     else:
         _copy(run.model, (*MODEL_FILES, *TOKENIZER_FILES), folder)
     for name in LIBRARY_SETTINGS:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nlp_transfer.models.calibration import read_temperature
 from nlp_transfer.models.probe import DESCRIPTION
 from nlp_transfer.publishing import card_words
 from nlp_transfer.publishing.contents import FinishedRun, Kind, open_run, public_report
@@ -44,6 +45,8 @@ class CardFacts:
     """The target first."""
     label_names: list[str] = field(default_factory=list)
     max_length_tokens: int | None = None
+    temperature: float = 1.0
+    """What `load_adapted` divides the logits by."""
     figures: list[str] = field(default_factory=list)
     repo_id: str | None = None
     """Where it is published; None for a folder on this machine."""
@@ -88,6 +91,7 @@ def gather_facts(
         card_words.data_sources(run.report),
         label_names=labels,
         max_length_tokens=limit,
+        temperature=read_temperature(run.model),
         figures=[path.name for path in sorted((run.folder / "figures").glob("*.png"))],
         repo_id=repo_id,
         tag=tag,
@@ -186,7 +190,7 @@ def _context(facts: CardFacts) -> dict[str, Any]:
         "metric_heading": metric_of(report.primary_metric).heading,
         "chain_table": card_words.chain_table(report),
         "forgetting": card_words.forgetting(report),
-        "calibration": card_words.calibration(report),
+        "calibration": card_words.calibration(report, temperature=facts.temperature),
         "privacy": card_words.privacy(report),
         "limits": card_words.limits(report, facts.data, facts.label_names, facts.max_length_tokens),
         "passed_over": facts.passed_over,

@@ -46,7 +46,7 @@ TOPICS = (
     Topic("promise", "Starts from a model that is worth it", ("source_model",)),
     Topic("promise", "Performs better", ("gap_closed", "stochastic_order")),
     Topic("promise", "Adapts to the domain", ("domain_gap",), "it takes a source domain"),
-    Topic("promise", "Saves resources", ("resources", "cost")),
+    Topic("promise", "Saves resources", ("resources",)),
     Topic(
         "promise", "Keeps learning", ("chain", "guard"),
         "nlp-transfer run with --continue-from measures it",
@@ -56,11 +56,15 @@ TOPICS = (
     Topic(
         "risk", "Domains that do not match",
         ("domain_distance", "two_sample_test", "kernel_two_sample_test"),
+        "a sentiment run with a source domain measures it",
     ),
     Topic("risk", "Words that the source lacks", ("new_words", "tokens_per_word")),
     Topic("risk", "Labels in other proportions", ("label_shift", "estimated_label_shift")),
     Topic("risk", "Forgetting", ("forgetting", "weight_drift", "weight_mix"), "it takes a source domain"),
-    Topic("risk", "Private data in the model", ("membership_inference",)),
+    Topic(
+        "risk", "Private data in the model", ("membership_inference",),
+        "a sentiment run with target labels measures it",
+    ),
     Topic("risk", "Private data in the text", ("personal_data",)),
     Topic("risk", "Overconfidence", ("calibration", "coverage")),
     Topic("risk", "Unseen failure where there are no labels", ("accuracy_without_labels",)),

@@ -122,7 +122,7 @@ def render_side_by_side(found: SideBySide, console: Console) -> None:
             continue
         table = TerminalTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
         for column in shown.columns:
-            lines = re.split(r" (?=on |labels|memory)", column.heading)
+            lines = re.split(r" (?=on |labels|pairs|memory)", column.heading)
             heading = Text("\n").join(text(line) for line in lines)
             table.add_column(heading, justify="right" if column.kind == "number" else "left")
         for row in shown.rows:
@@ -198,9 +198,10 @@ def runs_table(found: SideBySide) -> Table:
                 adapted=name == found.best,
             )
         )
+    first = next(iter(found.runs.values()))
     columns = [
         Column("run"),
-        Column("target labels", "number"),
+        Column("target pairs" if first.content["task"] == "translation" else "target labels", "number"),
         *(Column(f"{metric.heading} on {domain}", "number") for domain in found.domains),
         Column("transfer"),
         Column("time, s", "number"),

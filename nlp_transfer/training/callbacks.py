@@ -61,6 +61,9 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
 class HistoryFile(TrainerCallback):  # type: ignore[misc]
     """Appends each logged step to history.jsonl; a resumed run first drops what it will write again.
 
+    `seconds` counts from the start of training, dev scoring included, and goes on where a resumed run's last
+    kept line ends.
+
     Args:
         path: the file, which all stages of a run share.
         stage: names the run in progress.
@@ -70,14 +73,17 @@ class HistoryFile(TrainerCallback):  # type: ignore[misc]
     def __init__(self, path: Path, stage: str, *, seed: int) -> None:
         self.path = path
         self.run = {"stage": stage, "seed": seed}
+        self._began = time.perf_counter()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
+        self._began = time.perf_counter()
         if state.is_world_process_zero and self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if self._stays(line, state.global_step)]
             write_text(self.path, "".join(f"{line}\n" for line in kept))
+            self._began -= self._seconds_before(kept)
 
     def on_log(
         self,
@@ -89,9 +95,17 @@ class HistoryFile(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if state.is_world_process_zero and logs:
             values = {name: value if math.isfinite(value) else None for name, value in logs.items()}
-            record = {**self.run, "step": state.global_step, "epoch": state.epoch, **values}
+            seconds = round(time.perf_counter() - self._began, 3)
+            at = {"step": state.global_step, "epoch": state.epoch, "seconds": seconds}
+            record = {**self.run, **at, **values}
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+
+    def _seconds_before(self, kept: list[str]) -> float:
+        """Return the seconds of this run's last kept line, 0 where it starts anew."""
+        records = [json.loads(line) for line in kept]
+        own = [record for record in records if {name: record.get(name) for name in self.run} == self.run]
+        return float(own[-1].get("seconds", 0.0)) if own else 0.0
 
     def _stays(self, line: str, step: int) -> bool:
         """Keep other runs' lines and this one's up to the checkpoint, but neither its summary nor a torn

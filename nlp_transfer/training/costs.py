@@ -15,7 +15,11 @@ SAMPLE_SECONDS = 0.05
 
 @dataclass
 class Cost:
-    """The cost of one system; `source_seconds` is what the source model that it starts from took."""
+    """The cost of one system; `source_seconds` is what the source model that it starts from took.
+
+    `tokens_per_second` counts real tokens, `padding_share` is the share of the others; both stay 0 for what
+    is not trained step by step.
+    """
 
     seconds: float = 0.0
     selection_seconds: float = 0.0
@@ -23,6 +27,8 @@ class Cost:
     trainable_parameters: int = 0
     trainable_share: float = 0.0
     source_seconds: float = 0.0
+    tokens_per_second: float = 0.0
+    padding_share: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for the report."""

@@ -6,6 +6,7 @@ where batches come from (samplers.py). What to train on, and what for, is left t
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ from nlp_transfer.training.loop import (
 )
 from nlp_transfer.training.mixed_batches import MixedClassifier, learn_unlabelled
 from nlp_transfer.training.mixing import LEAST_ROWS, Mixing, mix_weights
-from nlp_transfer.training.samplers import LengthGroupedSampler
+from nlp_transfer.training.samplers import LengthGroupedSampler, padding_share
 from nlp_transfer.training.selection import RESAMPLED, dev_metrics
 
 __all__ = ["FitResult", "LengthGroupedTrainer", "TokenizedRows", "fit", "parameter_counts"]
@@ -139,6 +140,9 @@ def fit(
         tokens_a_step=batch * tokens / max(1, len(train_set)),
     )  # fmt: skip
     result = run_trainer(trainer, label=label, seed=seed, history=history, tokens_an_epoch=tokens)
+    order, size = list(trainer._get_train_sampler()), settings.train_batch_size
+    batches = [order[first : first + size] for first in range(0, len(order), size)]
+    result = dataclasses.replace(result, padding_share=padding_share(batches, train_set.lengths))
     if mixing is None:
         return result
     began = time.perf_counter()

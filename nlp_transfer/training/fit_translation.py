@@ -33,7 +33,7 @@ from nlp_transfer.training.loop import (
     with_selection,
 )
 from nlp_transfer.training.mixing import LEAST_PAIRS, Mixing, mix_weights
-from nlp_transfer.training.samplers import TokenBatchSampler
+from nlp_transfer.training.samplers import TokenBatchSampler, padding_share
 from nlp_transfer.training.selection import resampled_chrf, translation_dev_metrics
 
 IGNORED = -100
@@ -130,10 +130,11 @@ class TranslationTrainer(Trainer):  # type: ignore[misc]
         self.batch_tokens = batch_tokens
         self.most_tokens = most_tokens
 
-    def get_train_dataloader(self) -> DataLoader[Any]:
+    def token_batches(self) -> TokenBatchSampler:
+        """Return what yields the batches of an epoch, each process's and step's after the other."""
         settings, pairs = self.args, self.train_dataset
         parts = settings.world_size * settings.gradient_accumulation_steps
-        sampler = TokenBatchSampler(
+        return TokenBatchSampler(
             pairs.source_lengths,
             pairs.target_lengths,
             batch_tokens=self.batch_tokens,
@@ -141,9 +142,12 @@ class TranslationTrainer(Trainer):  # type: ignore[misc]
             parts=parts,
             seed=settings.data_seed if settings.data_seed is not None else settings.seed,
         )
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        settings = self.args
         loader: DataLoader[Any] = DataLoader(
-            pairs,
-            batch_sampler=sampler,
+            self.train_dataset,
+            batch_sampler=self.token_batches(),
             collate_fn=self.data_collator,
             num_workers=settings.dataloader_num_workers,
             pin_memory=settings.dataloader_pin_memory,
@@ -266,7 +270,8 @@ def fit_translator(
             result = result.with_mix(choice, seconds=time.perf_counter() - began)
     finally:
         loaded.model.set_attn_implementation(attention)
-    return dataclasses.replace(result, target_ratio=target_ratio(train_set))
+    padding = padding_share(trainer.token_batches(), train_set.source_lengths, train_set.target_lengths)
+    return dataclasses.replace(result, target_ratio=target_ratio(train_set), padding_share=padding)
 
 
 # Nearly all translations are no longer than this quantile of the training pairs says.

@@ -53,6 +53,10 @@ class FitResult:
     tokens: int
     """Real (unpadded) tokens seen, all processes together."""
     history: list[dict[str, Any]]
+    tokens_per_second: float = 0.0
+    """Real tokens by seconds of optimisation, of what this process itself went through after a restart."""
+    padding_share: float = 0.0
+    """Share of the computed tokens that are padding."""
     target_ratio: float = 0.0
     """Translation: tokens that nearly all training targets have at most for each of their source's."""
     mix: MixChoice | None = None
@@ -93,6 +97,9 @@ def run_trainer(
     with quiet_library(), contextlib.closing(bar):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     seconds = time.perf_counter() - began
+    tokens = int(tokens_an_epoch * (trainer.state.epoch or 0))
+    done_before = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+    share_now = 1 - done_before / max(1, trainer.state.global_step)
     best = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
     return FitResult(
         model=whole_model(trainer, copy_to_fill),
@@ -100,8 +107,9 @@ def run_trainer(
         best_step=best or trainer.state.global_step,
         seconds=seconds - clock.seconds,
         selection_seconds=clock.seconds,
-        tokens=int(tokens_an_epoch * (trainer.state.epoch or 0)),
+        tokens=tokens,
         history=trainer.state.log_history,
+        tokens_per_second=tokens * share_now / max(1e-9, seconds - clock.seconds),
     )
 
 

@@ -6,7 +6,7 @@ The order is a function of (seed, epoch) alone, so a resumed run sees what an un
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -186,3 +186,22 @@ def batch_ends(
     if ends and len(source_lengths) - first < least_rows:
         ends.pop()
     return [*ends, len(source_lengths)]
+
+
+def padding_share(batches: Iterable[Sequence[int]], *lengths: Sequence[int] | npt.NDArray[np.int64]) -> float:
+    """Return the share of computed tokens that are padding: each batch is as wide as its longest row.
+
+    Args:
+        batches: row numbers of each batch.
+        lengths: tokens of each row, once for each side that is padded by itself.
+
+    >>> padding_share([[0, 1], [2]], [1, 3, 5])
+    0.18181818181818182
+    """
+    real = padded = 0
+    sides = [np.asarray(side) for side in lengths]
+    for rows in batches:
+        for side in sides:
+            taken = side[np.asarray(rows, dtype=np.int64)]
+            real, padded = real + int(taken.sum()), padded + int(taken.max(initial=0)) * len(taken)
+    return 1 - real / padded if padded else 0.0

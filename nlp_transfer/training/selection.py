@@ -77,7 +77,8 @@ def dev_metrics(
 def translation_dev_metrics(
     decode: Callable[[list[list[int]]], list[str]], earlier: Callable[[], Sequence[float]]
 ) -> Callable[[Any], dict[str, float]]:
-    """Build the Trainer's `compute_metrics` for translated dev rows: chrF++ and the selection score.
+    """Build the Trainer's `compute_metrics` for translated dev rows: chrF++ with its standard error,
+    and the selection score.
 
     Args:
         decode: turns ids into texts.
@@ -87,8 +88,9 @@ def translation_dev_metrics(
     def compute(prediction: Any) -> dict[str, float]:
         scores = resampled_chrf(prediction, decode)
         chrf = float(scores[0])
-        kept = latest_not_worse(chrf, earlier(), standard_error=float(scores[1:].std(ddof=1)))
-        return {"chrf": chrf, "selection": kept}
+        error = float(scores[1:].std(ddof=1))
+        kept = latest_not_worse(chrf, earlier(), standard_error=error)
+        return {"chrf": chrf, "chrf_error": error, "selection": kept}
 
     return compute
 

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from nlp_transfer.data.rows import DomainData, Rows, TransferData
-from nlp_transfer.diagnostics.sentiment_run import FinishedRun, run_diagnostics
+from nlp_transfer.diagnostics.calibration import Temperature, fit_temperature
+from nlp_transfer.diagnostics.estimates import Estimate
+from nlp_transfer.diagnostics.forgetting import Drift
+from nlp_transfer.diagnostics.sentiment_run import (
+    DIAGNOSTICS,
+    Answers,
+    FinishedRun,
+    TextSample,
+    run_diagnostics,
+)
 from nlp_transfer.runs import read_history
 
 LABELS = ["negative", "positive"]
@@ -19,7 +28,7 @@ ALWAYS = {
     "calibration", "coverage",
 }  # fmt: skip
 WITH_FEATURES = {"domain_distance", "two_sample_test", "kernel_two_sample_test"}
-WITH_LEARNT = {"generalisation_train_test", "membership_inference"}
+WITH_LEARNT = {"generalisation_train_test", "generalisation_dev_test", "membership_inference"}
 
 
 def rows(prefix: str, count: int, *, words: str) -> Rows:
@@ -96,24 +105,101 @@ def test_more_arrays_bring_more_findings():
     target = run.data.target
     full = dataclasses.replace(
         run,
-        features={"source": generator.normal(size=(1000, 8)), "target": generator.normal(size=(360, 8))},
-        token_counts={"source": np.full(1000, 6.0), "target": np.full(360, 12.0)},
-        learnt={
-            "zero_shot": answers(target.train.labels, accuracy=0.75),
-            "adapted": answers(target.train.labels, accuracy=1.0, confidence=0.99),
+        samples={
+            "source": TextSample(generator.normal(size=(1000, 8)), np.full(1000, 6.0), np.full(1000, 5.0)),
+            "target": TextSample(generator.normal(size=(360, 8)), np.full(360, 12.0), np.full(360, 4.0)),
         },
-        dev=answers(target.dev.labels, accuracy=0.8),
+        learnt={
+            "zero_shot": Answers(answers(target.train.labels, accuracy=0.75), target.train.labels),
+            "adapted": Answers(
+                answers(target.train.labels, accuracy=1.0, confidence=0.99), target.train.labels
+            ),
+        },
+        dev=Answers(answers(target.dev.labels, accuracy=0.8), target.dev.labels),
+        temperature=fit_temperature(np.log(answers(target.dev.labels, accuracy=0.8)), target.dev.labels),
+        drift=Drift({"encoder.layer.0": 0.25, "classifier": 0.5}, 0.3, 1000, []),
+        costs={
+            "adapted": {
+                "seconds": 10.0,
+                "peak_rss_mb": 900.0,
+                "trainable_share": 0.5,
+                "tokens_per_second": 2000.0,
+                "padding_share": 0.04,
+                "source_seconds": 60.0,
+            },
+            "target_only": {"seconds": 5.0},
+        },
+        stored_mb={"model": 86.7},
     )
     found = by_name(full)
-    assert set(found) == ALWAYS | WITH_FEATURES | WITH_LEARNT | {"tokens_per_word"}
+    assert set(found) == ALWAYS | WITH_FEATURES | WITH_LEARNT | {
+        "tokens_per_word", "weight_drift", "resources",
+    }  # fmt: skip
     assert found["domain_distance"].severity == "info"
     assert "at least 1,000 are needed" in found["two_sample_test"].evidence
-    # "the battery died 3" has four words, "the film is dull 3" has five.
     assert found["tokens_per_word"].value == pytest.approx((12 / 4) / (6 / 5))
     assert found["membership_inference"].severity == "warn"
     assert found["membership_inference"].value > 0.7
     assert found["generalisation_train_test"].value == pytest.approx(1 - 0.82)
+    assert "against zero_shot" in found["membership_inference"].evidence
+    assert found["generalisation_dev_test"].value == pytest.approx(0.8 - 0.82)
     assert "n = 60" in found["calibration"].evidence
+    assert "most: classifier 50.0%, encoder.layer.0 25.0%" in found["weight_drift"].evidence
+    assert found["resources"].value == pytest.approx(10 / 5)
+    for words in ("10.0 s of training (target_only: 5.0 s)", "2,000 real tokens a second", "4.0% of what was",
+                  "86.7 MB of weights to store as model"):  # fmt: skip
+        assert words in found["resources"].evidence
+    assert "the source model, made once, took 60.0 s more" in found["speed_against_target_only"].evidence
+
+
+def test_without_a_source_model_learnt_rows_are_told_by_their_loss_alone():
+    run = finished()
+    train = run.data.target.train
+    alone = {"adapted": Answers(answers(train.labels, accuracy=1.0, confidence=0.99), train.labels)}
+    found = by_name(dataclasses.replace(run, learnt=alone))["membership_inference"]
+    assert found.value > 0.7
+    assert "without a reference model" in found.evidence
+
+
+def test_a_model_that_was_not_changed_gives_its_learnt_rows_not_away():
+    run = finished()
+    train, same = run.data.target.train, run.predicted["target"]["zero_shot"]
+    before = Answers(answers(train.labels, accuracy=0.75), train.labels)
+    untouched = dataclasses.replace(
+        run,
+        predicted={**run.predicted, "target": {**run.predicted["target"], "adapted": same}},
+        learnt={"zero_shot": before, "adapted": before},
+    )
+    assert by_name(untouched)["membership_inference"].value == 0.5
+
+
+def test_the_temperature_of_the_dev_rows_mends_what_it_was_made_for():
+    """Probabilities that are too sure by a factor of two on the logits: their temperature is two."""
+    run = finished()
+    test = run.data.target.test
+    truth = np.random.default_rng(0).uniform(-3, 3, size=len(test))
+    labels = (np.random.default_rng(1).random(len(test)) < 1 / (1 + np.exp(-truth))).astype(np.int64)
+    sure = 1 / (1 + np.exp(-2 * truth))
+    data = dataclasses.replace(
+        run.data, target=dataclasses.replace(run.data.target, test=dataclasses.replace(test, labels=labels))
+    )
+    too_sure = np.stack([1 - sure, sure], axis=1)
+    predicted = {**run.predicted, "target": {**run.predicted["target"], "adapted": [too_sure]}}
+    fitted = Temperature(Estimate(2.0, 200, 1.8, 2.2), 0.5, 0.4)
+    before = by_name(dataclasses.replace(run, data=data, predicted=predicted))["calibration"]
+    after = by_name(dataclasses.replace(run, data=data, predicted=predicted, temperature=fitted))[
+        "calibration"
+    ]
+    assert (before.severity, after.severity) == ("warn", "info")
+    assert after.value < 0.05 < before.value
+    assert "divided by the temperature 2.00" in after.evidence
+
+
+def test_the_time_of_each_group_of_diagnostics_is_told():
+    seconds: dict[str, float] = {}
+    run_diagnostics(finished(), seconds=seconds)
+    assert list(seconds) == list(DIAGNOSTICS)
+    assert min(seconds.values()) >= 0
 
 
 def test_the_numbers_are_those_of_the_run():
@@ -127,7 +213,7 @@ def test_the_numbers_are_those_of_the_run():
     assert found["speed_against_target_only"].value == pytest.approx(30 / 10)
     assert found["last_step"].value < 0.001
     assert "5 are needed" in found["stochastic_order_adapted_target_only"].evidence
-    assert "0 dev rows" in found["calibration"].evidence
+    assert "none was fitted" in found["calibration"].evidence
     assert found["accuracy_without_labels"].value == pytest.approx(0, abs=0.05)
 
 

@@ -13,7 +13,8 @@ from sample_reports import content
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.errors import ConfigError, DataError
 from nlp_transfer.evaluation.predicted import read_predicted
-from nlp_transfer.evaluation.predictions import write_predictions
+from nlp_transfer.evaluation.predictions import write_counts, write_predictions
+from nlp_transfer.evaluation.translation_scores import chrf_of_counts, sentence_statistics
 from nlp_transfer.reporting.side_by_side import judgement, render_side_by_side, side_by_side_html
 from nlp_transfer.studies import compare_runs
 
@@ -203,7 +204,80 @@ def test_a_run_of_another_task_is_refused(tmp_path):
     runs = [write_run(tmp_path / "a", wrong=20), write_run(tmp_path / "b", wrong=20)]
     report = json.loads((runs[1] / "report.json").read_text()) | {"task": "translation"}
     (runs[1] / "report.json").write_text(json.dumps(report))
-    with pytest.raises(ConfigError, match="b is a translation run"):
+    with pytest.raises(ConfigError, match=r"runs of one task, got .*b \(translation\)"):
+        compare_runs(runs)
+
+
+SENTENCES = [f"o ficheiro {row} non se pode abrir agora" for row in range(200)]
+
+
+def write_translation_run(folder, *, wrong, seeds=(0,), ids=None, signature="nrefs:1"):
+    """Leave what a finished translation run leaves: the first `wrong` rows are another sentence."""
+    report = content() | {"task": "translation", "primary_metric": "chrf++"}
+    written = ["nada que ver" if row < wrong else reference for row, reference in enumerate(SENTENCES)]
+    statistics = sentence_statistics(written, SENTENCES, tgt_lang="gl")
+    value = float(chrf_of_counts(statistics.chrf.sum(axis=0)))
+    score = {"value": value, "low": value - 1, "high": value + 1, "n": len(SENTENCES)}
+    report["systems"] = {"adapted": {"target": {"chrf++": score}, "source": {}, "cost": {}}}
+    report["provenance"] = {
+        "config": {"output_dir": str(folder), "evaluation": {"bootstrap": 400}}, "seeds": list(seeds),
+        "metric_signatures": {"chrf++": signature},
+        "data": {
+            "target": {"train": 90, "dev": 10, "test": len(SENTENCES), "fingerprint": "a"}, "source": {},
+        },
+    }  # fmt: skip
+    for seed in seeds:
+        place = folder / "predictions" / (f"seed-{seed}" if seed != seeds[0] else "")
+        place.mkdir(parents=True, exist_ok=True)
+        rows = ids or [f"r{row}" for row in range(len(SENTENCES))]
+        write_counts(place / "adapted.target.counts.npz", rows, statistics)
+    (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    return folder
+
+
+def test_translation_runs_differ_by_the_rows_that_one_gets_wrong(tmp_path):
+    runs = [write_translation_run(tmp_path / name, wrong=wrong) for name, wrong in (("a", 0), ("b", 100))]
+    found = compare_runs(runs)
+    entry = difference(found, "a", "b", metric="chrf++")
+    scores = [found.runs[name].score("adapted", "target", "chrf++")["value"] for name in ("a", "b")]
+    assert scores[0] == pytest.approx(100)
+    assert entry["difference"] == pytest.approx(scores[0] - scores[1])
+    assert entry["low"] < entry["difference"] < entry["high"]
+    assert entry["noise_low"] < entry["low"] and entry["seed_noise"] == "assumed"
+    assert {each["metric"] for each in found.differences} == {"chrf++", "bleu"}
+    assert found.sentence.startswith("a scores best: chrF++ 100.0 on 200 target test rows, beyond row noise")
+    assert judgement(entry) == "a is better"
+    console = Console(file=io.StringIO(), width=120)
+    render_side_by_side(found, console)
+    assert "pairs" in console.file.getvalue() and "labels" not in console.file.getvalue()
+    page = side_by_side_html(found)
+    assert "chrF++" in page and "Translation transfer" in page and "target pairs" in page
+
+
+def test_translation_runs_are_compared_over_the_seeds_that_both_have(tmp_path):
+    runs = [
+        write_translation_run(tmp_path / "three", wrong=10, seeds=(0, 1, 2)),
+        write_translation_run(tmp_path / "two", wrong=50, seeds=(0, 5)),
+    ]
+    assert difference(compare_runs(runs), "three", "two", metric="chrf++")["seed_noise"] == "measured"
+
+
+def test_translations_of_other_rows_or_another_way_of_counting_are_told(tmp_path):
+    one = write_translation_run(tmp_path / "one", wrong=0)
+    other = write_translation_run(tmp_path / "other", wrong=0, ids=[f"x{row}" for row in range(200)])
+    with pytest.raises(DataError, match="the predictions of other on target have other rows"):
+        compare_runs([one, other])
+    counted = write_translation_run(tmp_path / "counted", wrong=0, signature="nrefs:1|version:9")
+    assert "count chrF++ in different ways" in compare_runs([one, counted]).notes[0]
+
+
+def test_a_translation_run_without_counts_is_told_how_to_get_them(tmp_path):
+    runs = [write_translation_run(tmp_path / name, wrong=0) for name in ("a", "b")]
+    (runs[1] / "predictions" / "adapted.target.counts.npz").unlink()
+    with pytest.raises(DataError, match=r"no counts at .*b/predictions.* `nlp-transfer evaluate`"):
+        compare_runs(runs)
+    (runs[1] / "predictions" / "adapted.target.counts.npz").write_bytes(b"torn")
+    with pytest.raises(DataError, match="must hold counts of translations"):
         compare_runs(runs)
 
 

@@ -231,7 +231,7 @@ def test_a_later_step_is_kept_unless_it_is_clearly_worse() -> None:
     compute = translation_dev_metrics(lambda ids: [texts.get(row[0], "xx") for row in ids], lambda: earlier)
     labels = np.array([[0], [1], [2]] * 4)
     whole = compute(SimpleNamespace(predictions=labels, label_ids=labels))
-    assert whole == {"chrf": pytest.approx(100.0), "selection": 1}
+    assert whole == {"chrf": pytest.approx(100.0), "chrf_error": 0.0, "selection": 1}
     earlier.append(100.0)
     half = np.array([[0], [9], [2]] * 4)
     assert compute(SimpleNamespace(predictions=half, label_ids=labels))["selection"] == 0

@@ -1,0 +1,189 @@
+"""Keeps what the diagnostics of a sentiment run look at, so that its report needs no model again.
+
+Probabilities of learnt and of dev rows stand in `predictions/` beside those of test rows; features of the
+frozen pretrained encoder, token counts and the drift of the weights in `evidence/`. What the diagnostics make
+of them is sentiment_run.py's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlp_transfer.data.rows import Rows
+from nlp_transfer.diagnostics.calibration import fit_temperature
+from nlp_transfer.diagnostics.estimates import Estimate
+from nlp_transfer.diagnostics.forgetting import weight_drift
+from nlp_transfer.diagnostics.text_mismatch import words_of
+from nlp_transfer.evaluation.predictions import write_predictions
+from nlp_transfer.evidence_files import (
+    read_temperature_fit,
+    sample,
+    write_drift,
+    write_temperature_fit,
+    write_texts,
+)
+from nlp_transfer.making import ModelMaker
+from nlp_transfer.models.calibration import write_temperature
+from nlp_transfer.training.processes import is_main, wait_for_all
+
+if TYPE_CHECKING:
+    from nlp_transfer.models.loading import LoadedClassifier
+
+# Texts of a domain that are encoded: no interval of a distance gets narrower in a way that matters.
+MAX_TEXTS = 1_000
+# Learnt rows that are scored again: 1% false positives of the test rows decide the rest.
+MAX_LEARNT_ROWS = 2_000
+WEIGHTS_MOVE = ("full", "lora", "lp_ft")
+
+
+class EvidenceKeeper:
+    """Keeps one run's evidence, of its first seed's models.
+
+    Args:
+        maker: of the models.
+        predictions: the folder of that seed's predictions.
+    """
+
+    def __init__(self, maker: ModelMaker, predictions: Path) -> None:
+        self.maker = maker
+        self.data = maker.data
+        self.predictions = predictions
+        self.seconds: dict[str, float] = {}
+
+    def calibrate(self) -> None:
+        """Score the dev rows with the adapted model, and give it the temperature that fits them.
+
+        Where there are too few of them it gets none, and the report says so.
+        """
+        if is_main():
+            self._calibrate()
+        wait_for_all()
+
+    def keep(self, systems: Sequence[str]) -> dict[str, Any]:
+        """Keep all that the report looks at; return the seconds that each part took.
+
+        Args:
+            systems: the scored ones.
+        """
+        if is_main():
+            if read_temperature_fit(self.maker.folder) is None:
+                self._calibrate()
+            with self._timed("learnt rows"):
+                self._keep_learnt([name for name in ("zero_shot", "adapted") if name in systems])
+            with self._timed("features"):
+                self._keep_texts()
+            with self._timed("weights"):
+                self._keep_drift()
+        wait_for_all()
+        return {"seconds": {part: round(taken, 4) for part, taken in self.seconds.items()}}
+
+    def _calibrate(self) -> None:
+        rows, logits = self.data.target.dev, np.empty((0, len(self.data.label_names)))
+        with self._timed("temperature"):
+            if len(rows):
+                logits = self._logits("adapted", rows.texts, what="dev rows")
+                self._write("adapted", "dev", rows, logits)
+            temperature = fit_temperature(logits, rows.labels)
+        self._give(temperature.temperature)
+        write_temperature_fit(self.maker.folder, temperature)
+
+    def _give(self, temperature: Estimate) -> None:
+        """Write the temperature beside the model, and beside its adapter where there is one."""
+        if temperature.value is None:
+            return
+        for folder in (self.maker.model_folder, self.maker.folder / "adapter"):
+            if folder.is_dir():
+                write_temperature(
+                    folder, temperature.value,
+                    interval=(temperature.low, temperature.high), dev_rows=temperature.n,
+                )  # fmt: skip
+
+    def _keep_learnt(self, systems: Sequence[str]) -> None:
+        train = self.data.target.train
+        drawn = train.take(sample(len(train), MAX_LEARNT_ROWS, seed=self.maker.seed))
+        for system in systems if len(drawn) else ():
+            self._write(system, "train", drawn, self._logits(system, drawn.texts, what="learnt rows"))
+
+    def _keep_texts(self) -> None:
+        """Encode and count a sample of each domain's texts; what a probe encoded before is in the cache.
+
+        The target's test texts are among them (no label is looked at): a few learnt rows say little.
+        """
+        source, target = self.data.source, self.data.target
+        if source is None:
+            return
+        loaded = self._pretrained()
+        arrays: dict[str, Any] = {}
+        for name, rows in (("source", source.selection), ("target", target.selection.joined(target.test))):
+            drawn = rows.take(sample(len(rows), MAX_TEXTS, seed=self.maker.seed))
+            arrays[f"{name}_ids"] = np.asarray(drawn.ids)
+            arrays[f"{name}_features"] = self._encoded(loaded, drawn.texts)
+            arrays[f"{name}_tokens"] = _token_counts(loaded, drawn.texts)
+            arrays[f"{name}_words"] = np.asarray([len(words_of(text)) for text in drawn.texts])
+        write_texts(self.maker.folder, arrays)
+
+    def _keep_drift(self) -> None:
+        """Compare the adapted weights with those that adaptation started from."""
+        settings = self.maker.settings
+        if settings.adaptation.method not in WEIGHTS_MOVE or not len(self.data.target.train):
+            return
+        from nlp_transfer.models.loading import load_classifier
+
+        start, revision = self.maker.start()
+        before = load_classifier(start, label_names=self.data.label_names, revision=revision)
+        after = load_classifier(str(self.maker.model_folder), label_names=self.data.label_names)
+        # A head that started at random has no start to be held against.
+        known = {name: tensor for name, tensor in before.model.named_parameters() if name not in before.fresh}
+        write_drift(self.maker.folder, weight_drift(known, dict(after.model.named_parameters())))
+
+    def _pretrained(self) -> LoadedClassifier:
+        from nlp_transfer.models.loading import load_classifier
+
+        settings = self.maker.settings
+        return load_classifier(
+            settings.model_path, label_names=self.data.label_names, revision=settings.revision
+        )
+
+    def _encoded(self, loaded: LoadedClassifier, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        from nlp_transfer.models.features import encode
+        from nlp_transfer.models.loading import base_model
+
+        limit = self.maker.settings.max_length_tokens
+        return encode(base_model(loaded.model), loaded.tokenizer, texts, max_length_tokens=limit)
+
+    def _logits(self, system: str, texts: Sequence[str], *, what: str) -> npt.NDArray[np.float64]:
+        from nlp_transfer.inference.load import load_adapted
+
+        start, revision = (str(self.maker.model_folder), None) if system == "adapted" else self.maker.start()
+        scorer = load_adapted(start, revision=revision, cached=True)
+        logits: npt.NDArray[np.float64] = scorer.logits(texts, label=f"score {system} on {what}")
+        return logits
+
+    def _write(self, system: str, split: str, rows: Rows, logits: npt.NDArray[np.float64]) -> None:
+        from nlp_transfer.inference.predict import softmax
+
+        self.predictions.mkdir(parents=True, exist_ok=True)
+        path = self.predictions / f"{system}.target_{split}.jsonl"
+        write_predictions(path, rows, softmax(logits), self.data.label_names)
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[part] = time.perf_counter() - began
+
+
+def _token_counts(loaded: LoadedClassifier, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Count each text's tokens without special ones."""
+    from nlp_transfer.models.loading import quiet_library
+
+    with quiet_library():
+        encoded = loaded.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    return np.asarray([len(ids) for ids in encoded], dtype=np.int64)

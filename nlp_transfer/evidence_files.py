@@ -1,0 +1,94 @@
+"""The files of a run's `evidence/`: what its diagnostics look at beside the predictions, written and read.
+
+What is kept, and by which models, is evidence.py's and translation_evidence.py's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlp_transfer.diagnostics.calibration import Temperature
+from nlp_transfer.diagnostics.estimates import Estimate
+from nlp_transfer.diagnostics.forgetting import Drift
+from nlp_transfer.diagnostics.sentiment_run import Answers, TextSample
+from nlp_transfer.evaluation.predicted import read_predicted
+from nlp_transfer.runs import write_json
+
+FOLDER, TEXTS, DRIFT, TEMPERATURE = "evidence", "texts.npz", "weight_drift.json", "temperature.json"
+
+
+def sample(rows: int, most: int, *, seed: int) -> list[int]:
+    """Draw so many row numbers at most, in order.
+
+    >>> sample(3, 5, seed=0), len(sample(100, 5, seed=0))
+    ([0, 1, 2], 5)
+    """
+    drawn: list[int] = np.sort(np.random.default_rng(seed).permutation(rows)[:most]).tolist()
+    return drawn
+
+
+def write_drift(run_folder: Path, drift: Drift) -> None:
+    """Keep how far each layer moved."""
+    write_json(_made(run_folder) / DRIFT, asdict(drift))
+
+
+def read_drift(run_folder: Path) -> Drift | None:
+    """Read how far each layer moved; None where no weights were trained."""
+    path = run_folder / FOLDER / DRIFT
+    return Drift(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def read_answers(path: Path, label_names: Sequence[str]) -> Answers | None:
+    """Read probabilities with the true labels of their rows; None where there is no such file."""
+    if not path.is_file():
+        return None
+    found = read_predicted(path)
+    order = [found.label_names.index(name) for name in label_names]
+    labels = np.asarray([list(label_names).index(label) for label in found.labels], dtype=np.int64)
+    return Answers(found.probabilities[:, order], labels)
+
+
+def write_texts(run_folder: Path, arrays: Mapping[str, Any]) -> None:
+    """Keep samples of both domains' texts: features, tokens and words of each, never the texts."""
+    path = _made(run_folder) / TEXTS
+    part = path.with_name(f"part.{path.name}")
+    np.savez(part, **arrays)
+    part.replace(path)
+
+
+def read_texts(run_folder: Path) -> dict[str, TextSample]:
+    """Read the samples of both domains' texts, empty where the run has no source."""
+    path = run_folder / FOLDER / TEXTS
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        return {
+            domain: TextSample(*(stored[f"{domain}_{part}"] for part in ("features", "tokens", "words")))
+            for domain in ("source", "target")
+        }
+
+
+def write_temperature_fit(run_folder: Path, temperature: Temperature) -> None:
+    """Keep what was fitted on the dev rows, or why nothing was."""
+    write_json(_made(run_folder) / TEMPERATURE, asdict(temperature))
+
+
+def read_temperature_fit(run_folder: Path) -> Temperature | None:
+    """Read what was fitted on the dev rows, or why nothing was."""
+    path = run_folder / FOLDER / TEMPERATURE
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return Temperature(**{**content, "temperature": Estimate(**content["temperature"])})
+
+
+def _made(run_folder: Path) -> Path:
+    folder = run_folder / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
