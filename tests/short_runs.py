@@ -81,7 +81,9 @@ class Run:
         recipe_class(self.content["task"])(parse_config(self.content)).train()
 
     def steps(self) -> list[tuple[Any, ...]]:
-        lines = map(json.loads, (self.folder / "history.jsonl").read_text().splitlines())
+        history = self.folder / "history.jsonl"
+        # A probe is not trained step by step.
+        lines = map(json.loads, history.read_text().splitlines() if history.exists() else ())
         names = ("stage", "step", "loss", "grad_norm", "eval_accuracy", "eval_chrf", "eval_selection")
         return [tuple(line.get(name) for name in names) for line in lines]
 
