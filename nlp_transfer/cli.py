@@ -498,8 +498,13 @@ def _exit_status() -> Iterator[None]:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    from nlp_transfer.disk import write_failures_told
+
     try:
-        yield
+        with write_failures_told(
+            "a file could not be written or read", "what was there before is as it was"
+        ):
+            yield
     except TransferError as error:
         if DEBUG["on"]:
             raise

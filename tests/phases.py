@@ -7,6 +7,7 @@ training. `pausing.py` is for tests that need one training step; this is for eve
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import multiprocessing
@@ -90,7 +91,13 @@ class Started:
         """Send it a signal; return its exit status, negative for the signal that killed it."""
         if self.process.is_alive():
             os.kill(int(self.process.pid or 0), number)
+        self.go_on()
         return self.finish()
+
+    def go_on(self) -> None:
+        """Let a process that stands still go on."""
+        with contextlib.suppress(OSError):
+            self.told.send("go on")
 
     def finish(self) -> int | None:
         """Wait for its end; return its exit status."""
@@ -111,7 +118,7 @@ def started(arguments: list[str], folder: Path, *, stop_at: str | None = None, *
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, "phases"])
-    told, tell = context.Pipe(duplex=False)
+    told, tell = context.Pipe()
     log = folder / "log.txt"
     process = context.Process(
         target=_run, args=(arguments, log, tell, stop_at, environment, str(Path.cwd())), daemon=True
@@ -159,7 +166,7 @@ def _watch(name: str, phase: str, within: list[str], tell: Connection, stop_at: 
         tell.send(phase)
         try:
             if phase == stop_at:
-                time.sleep(LIMIT_SECONDS)
+                tell.poll(LIMIT_SECONDS)
             return function(*given, **named)
         finally:
             within.pop()
