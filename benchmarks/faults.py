@@ -9,11 +9,13 @@ a phase the visit and the moment are drawn. Then the same command is given again
 well, with weights within 1e-6 of the undisturbed run's, the same history, each line once, the same best step
 and callback states in its checkpoints, the same predictions and, apart from times, the same report.json. Lost
 rows are predictions that are missing or different. A fault that came after the run's end is not counted.
+What another call measured before stays in the output beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -189,11 +191,13 @@ def main() -> None:
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models are slower on two threads than on one
     draw = random.Random(args.seed)
-    kinds: dict[str, Any] = {}
+    kinds: dict[str, Any] = json.loads(args.output.read_text())["kinds"] if args.output.exists() else {}
     for kind in args.kinds:
         began = time.monotonic()
-        kinds[kind] = measure(kind, args.faults, args.times, draw)
-        for fault, found in kinds[kind]["faults"].items():
+        measured = measure(kind, args.faults, args.times, draw)
+        before = kinds.get(kind, {}).get("faults", {})
+        kinds[kind] = {**measured, "faults": {**before, **measured["faults"]}}
+        for fault, found in measured["faults"].items():
             survived = f"{found['survived']}/{found['tried']} survived"
             print(f"{kind:<18} {fault:<32} {survived}, {found['rows_lost']} rows lost", flush=True)
         print(f"{kind:<18} {time.monotonic() - began:.0f} s", flush=True)

@@ -501,9 +501,7 @@ def _exit_status() -> Iterator[None]:
     from nlp_transfer.disk import write_failures_told
 
     try:
-        with write_failures_told(
-            "a file could not be written or read", "what was there before is as it was"
-        ):
+        with write_failures_told("a file could not be written or read", "what was there before is as it was"):
             yield
     except TransferError as error:
         if DEBUG["on"]:

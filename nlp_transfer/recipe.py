@@ -411,6 +411,7 @@ class TransferRecipe(ABC):
         if self._open_folder is not None:
             yield self._open_folder
             return
+        from nlp_transfer.data.sources import cache_dir
         from nlp_transfer.training.launching import require_asked_processes
 
         require_asked_processes()
@@ -421,7 +422,8 @@ class TransferRecipe(ABC):
         try:
             with write_failures_told(
                 f"the run in {self.folder} stopped: a file could not be written",
-                "make room; the same command goes on from the last finished stage or checkpoint",
+                f"make room there and in the cache, {cache_dir()}; the same command goes on from the last "
+                "finished stage or checkpoint",
             ):
                 yield folder
         finally:
