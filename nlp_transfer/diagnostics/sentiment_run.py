@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nlp_transfer.data.rows import DomainData, TransferData
+from nlp_transfer.data.rows import DomainData, TransferData, joined_texts
 from nlp_transfer.diagnostics import (
     calibration,
     mismatch,
@@ -83,7 +83,7 @@ def _personal_data(data: TransferData) -> Iterator[Finding]:
 def _mismatch(run: FinishedRun, source: DomainData) -> Iterator[Finding]:
     """Compare texts, labels and features of the two domains; test rows count among the target's texts."""
     target = run.data.target
-    texts = target.selection.texts + target.test.texts
+    texts = joined_texts(target.selection.texts, target.test.texts)
     yield text_mismatch.new_words_finding(text_mismatch.new_words(source.selection.texts, texts))
     shift = text_mismatch.label_share_difference(
         source.selection.labels, target.test.labels, classes=len(run.data.label_names)
