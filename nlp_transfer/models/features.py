@@ -21,8 +21,11 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from nlp_transfer.data.sources import cache_dir
-from nlp_transfer.models.batching import CHUNK_TEXTS, length_sorted_batches
+from nlp_transfer.models.batching import length_sorted_batches
 from nlp_transfer.models.encodings import KEY_BYTES, Keys, Vectors, VectorStore, text_keys
+
+# Texts whose vectors are written at a time: what a killed run loses at most.
+KEPT_TEXTS = 20_000
 
 
 def encode(
@@ -75,8 +78,8 @@ def _encode_missing(
     if not len(missing):
         return
     with tqdm(total=len(missing), desc=label, unit="row", file=sys.stderr, disable=label is None) as bar:
-        for start in range(0, len(missing), CHUNK_TEXTS):
-            rows = missing[start : start + CHUNK_TEXTS]
+        for start in range(0, len(missing), KEPT_TEXTS):
+            rows = missing[start : start + KEPT_TEXTS]
             chunk = [texts[row] for row in rows]
             vectors = mean_pooled(
                 encoder, tokenizer, chunk, max_length_tokens=max_length_tokens, label=None, bar=bar
