@@ -9,6 +9,7 @@ of its own: `predict` is the command, csv in and csv out; `encode` fills the cac
 back; `check` is the preflight of a recipe; `epoch` is a whole `train` on 2,000 of the rows. Memory is the
 most that the process held itself (anonymous pages; pages of mapped files are the system's to take back), and
 beside it the peak resident size. What the process holds before the first row is in both.
+Sizes and steps that another call measured stay in the output.
 """
 
 from __future__ import annotations
@@ -248,7 +249,10 @@ def main() -> None:
     if args.step:
         one_step(args.step, args.folder, args.rows[0])
         return
-    cells = measure(args.steps, args.rows, args.repeats)
+    measured = measure(args.steps, args.rows, args.repeats)
+    cells = json.loads(args.output.read_text())["cells"] if args.output.exists() else {}
+    for step, found in measured.items():
+        cells[step] = {**cells.get(step, {}), **found}
     draw(cells, args.output.with_suffix(".png"))
     save_results(args.output, {"what": "seconds and memory by rows, a tiny random model", "cells": cells,
                                "subset": SUBSET, "machine": describe_machine()})  # fmt: skip

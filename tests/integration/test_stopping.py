@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pausing import paused_in_training
 from phases import started
+from safetensors.torch import load_file
 from short_runs import Run, largest_difference, short_recipe
+
+from nlp_transfer.errors import RunError
+from nlp_transfer.training.checkpoints import newest_whole_checkpoint
 
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
@@ -72,6 +77,36 @@ def test_a_signal_in_training_loses_no_step_and_no_loss(
     assert "adapted: going on from step 6" in caplog.messages
     assert stopped.steps() == whole.steps()
     assert largest_difference(stopped, whole) < 1e-6
+
+
+@pytest.mark.parametrize("what", ["weights", "gradient"])
+def test_numbers_that_explode_stop_the_run_and_the_checkpoint_before_stays(
+    what: str, tiny_model: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    from nlp_transfer.training.callbacks import ProgressBar
+
+    content = short_recipe("sentiment full", tmp_path, tiny_model("bert"))
+    run = Run(content, tmp_path / "tried")
+    at = 20  # behind the first checkpoint
+
+    def exploding(self: Any, args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
+        if state.global_step == at:
+            trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            value = torch.full_like(trained[0], torch.inf)
+            if what == "weights":
+                trained[0].data = value
+            else:
+                trained[0].register_hook(lambda gradient: value)
+
+    monkeypatch.setattr(ProgressBar, "on_step_begin", exploding, raising=False)
+    named = rf"^adapted: the (loss|gradient's norm) is (nan|inf) at step {at + 1}; lower training"
+    with pytest.raises(RunError, match=named):
+        run.train()
+    newest = newest_whole_checkpoint(run.checkpoints()[-1].parent)
+    assert newest is not None
+    assert int(newest.name[11:]) < at
+    assert all(weights.isfinite().all() for weights in load_file(newest / "model.safetensors").values())
+    assert not (run.folder / "model").exists()
 
 
 def test_the_same_seed_gives_the_same_report(tiny_model: Any, tmp_path: Path) -> None:
