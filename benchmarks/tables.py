@@ -50,12 +50,35 @@ def ratios(name: str, values: dict[str, list[float]]) -> list[str]:
 
 def faults(results: dict[str, Any]) -> list[str]:
     """Tabulate how often each kind of run was disturbed, ended as if it had not been, and lost rows."""
-    lines = ["| run | fault | tried | survived | rows lost |", "|---|---|---:|---:|---:|"]
+    lines = ["| run | fault | tried | survived | rows lost | in the phases |", "|---|---|---:|---:|---:|---|"]
     for kind, measured in results["kinds"].items():
         for fault, found in measured["faults"].items():
-            lines.append(
-                f"| {kind} | {fault} | {found['tried']} | {found['survived']} | {found['rows_lost']} |"
-            )
+            phases = ", ".join(f"{phase} {times}" for phase, times in sorted(found["phases"].items()))
+            counts = f"{found['tried']} | {found['survived']} | {found['rows_lost']}"
+            lines.append(f"| {kind} | {fault} | {counts} | {phases} |")
+    return lines
+
+
+def growth(results: dict[str, Any]) -> list[str]:
+    """Tabulate seconds, milliseconds a row and peak memory by step and rows."""
+    lines = ["| step | rows | seconds | ms / row | peak MB | of it before the rows |"]
+    lines.append("|---|---:|---:|---:|---:|---:|")
+    for step, cells in results["cells"].items():
+        for rows, cell in sorted(cells.items(), key=lambda item: int(item[0])):
+            each = f"{1000 * cell['seconds'] / int(rows):.3f}"
+            memory = f"{cell['peak_mb']} | {cell['before_mb']}"
+            lines.append(f"| {step} | {int(rows):,} | {cell['seconds']:.1f} | {each} | {memory} |")
+    return lines
+
+
+def soak(results: dict[str, Any]) -> list[str]:
+    """Tabulate memory and open files of one process at the beginning and at the end of its work."""
+    lines = ["| work | texts | MB, start | MB, end | MB, most | open files, start | end |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|")
+    for work, found in results["work"].items():
+        memory = f"{found['start_mb']} | {found['end_mb']} | {found['most_mb']}"
+        files = f"{found['open_files_start']} | {found['open_files_end']}"
+        lines.append(f"| {work} | {found['texts']:,} | {memory} | {files} |")
     return lines
 
 
@@ -204,13 +227,18 @@ def main() -> None:
     if (RESULTS / "translation_demo.json").exists():
         results = json.loads((RESULTS / "translation_demo.json").read_text(encoding="utf-8"))
         lines += ["", "## translation_demo", "", f"{results['what']}.", "", *demo(results)]
-    if (RESULTS / "diagnostics_cost.json").exists():
-        results = json.loads((RESULTS / "diagnostics_cost.json").read_text(encoding="utf-8"))
-        lines += ["", "## diagnostics_cost", "", f"{results['what']}.", "", *diagnostics_cost(results)]
-        lines += ["", f"Caveat: {results['caveat']}."] if "caveat" in results else []
-    if (RESULTS / "faults.json").exists():
-        results = json.loads((RESULTS / "faults.json").read_text(encoding="utf-8"))
-        lines += ["", "## faults", "", f"{results['what']}.", "", *faults(results)]
+    for stem, tabulate in (
+        ("diagnostics_cost", diagnostics_cost),
+        ("faults", faults),
+        ("growth", growth),
+        ("soak", soak),
+    ):
+        if (RESULTS / f"{stem}.json").exists():
+            results = json.loads((RESULTS / f"{stem}.json").read_text(encoding="utf-8"))
+            lines += ["", f"## {stem}", "", f"{results['what']}.", "", *tabulate(results)]
+            lines += ["", f"Caveat: {results['caveat']}."] if "caveat" in results else []
+            if (RESULTS / f"{stem}.png").exists():
+                lines += ["", f"![{stem}](results/{stem}.png)"]
     print("\n".join(lines))
 
 

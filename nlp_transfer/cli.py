@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nlp_transfer.errors import ConfigError, TransferError
+from nlp_transfer.errors import ConfigError, TransferError, for_terminal
 
 if TYPE_CHECKING:
     from nlp_transfer.reporting.report import TransferReport
@@ -127,7 +127,11 @@ def check(
     report = recipe.check()
     if write_test is not None:
         recipe.write_test_sources(write_test)
-    print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if as_json else report.summary())
+    print(
+        json.dumps(report.as_dict(), indent=2, ensure_ascii=False)
+        if as_json
+        else for_terminal(report.summary())
+    )
 
 
 @app.command()
@@ -555,12 +559,15 @@ def _exit_status() -> Iterator[None]:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    from nlp_transfer.disk import write_failures_told
+
     try:
-        yield
+        with write_failures_told("a file could not be written or read", "what was there before is as it was"):
+            yield
     except TransferError as error:
         if DEBUG["on"]:
             raise
-        print(f"nlp-transfer: {error}", file=sys.stderr)
+        print(for_terminal(f"nlp-transfer: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except Stopped as stopped:
         if os.environ.get("RANK", "0") == "0":
@@ -578,13 +585,20 @@ def _stop(number: int, _: object) -> None:
     raise Stopped(number)
 
 
+class _Line(logging.Formatter):
+    """A line of the log; text from data in it does not act on the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return for_terminal(super().format(record))
+
+
 def _log_to_stderr(level: int) -> None:
     """Send the package's log to stderr, and keep the libraries to what a user must know.
 
     The libraries are not imported yet: they read these settings when they are.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
+    handler.setFormatter(_Line("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
     package = logging.getLogger("nlp_transfer")
     package.handlers = [handler]
     package.setLevel(level)

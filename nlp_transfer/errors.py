@@ -7,9 +7,12 @@ returns: 2 where the input or the configuration is wrong, 1 where the run itself
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 MAX_LISTED = 20
+# Control characters but line ends and tabs, what turns the reading direction, and halves of characters.
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class TransferError(Exception):
@@ -56,3 +59,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f"did you mean {' or '.join(near)}?"
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return f"known: {', '.join(names[:MAX_LISTED])}{more}" if names else "none is known"
+
+
+def for_terminal(text: str) -> str:
+    """Write out control characters in text from data, which could otherwise act on the terminal.
+
+    >>> for_terminal("a label\x1b[31m")
+    'a label\\x1b[31m'
+    """
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

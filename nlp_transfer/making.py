@@ -324,4 +324,4 @@ class ModelMaker:
         wait_for_all()
 
     def _parity_texts(self) -> list[str]:
-        return self.data.target.test.texts[:PARITY_TEXTS]
+        return list(self.data.target.test.texts[:PARITY_TEXTS])

@@ -22,6 +22,7 @@ from nlp_transfer.chain import Chain, Outcome, preflight_findings, take_predicti
 from nlp_transfer.config import RecipeConfig, as_dict, load_config, write_yaml
 from nlp_transfer.continuing import Continuing
 from nlp_transfer.data.checks import gravest_first
+from nlp_transfer.disk import write_failures_told
 from nlp_transfer.errors import ConfigError, DataError, RunError
 from nlp_transfer.history import TestSet
 from nlp_transfer.runs import RunFolder, environment, fingerprint, refusal_of, refuse_model, write_json
@@ -415,6 +416,7 @@ class TransferRecipe(ABC):
         if self._open_folder is not None:
             yield self._open_folder
             return
+        from nlp_transfer.data.sources import cache_dir
         from nlp_transfer.training.launching import require_asked_processes
 
         require_asked_processes()
@@ -423,7 +425,12 @@ class TransferRecipe(ABC):
         self._on_main(folder.hold)
         self._open_folder = folder
         try:
-            yield folder
+            with write_failures_told(
+                f"the run in {self.folder} stopped: a file could not be written",
+                f"make room there and in the cache, {cache_dir()}; the same command goes on from the last "
+                "finished stage or checkpoint",
+            ):
+                yield folder
         finally:
             self._open_folder = None
             folder.release()

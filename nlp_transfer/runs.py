@@ -21,6 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from nlp_transfer.disk import PART, sync_files
 from nlp_transfer.errors import ConfigError, RunError
 
 REPORTED_PACKAGES = (
@@ -38,7 +39,7 @@ REPORTED_PACKAGES = (
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as file:
             file.write(text)
@@ -76,15 +77,22 @@ def whole_folder(path: Path) -> Iterator[Path]:
     error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    room = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
+    part, before = room / "new", room / "before"
     try:
-        part.chmod(0o755)
+        part.mkdir(mode=0o755)
         yield part
+        sync_files(part)
         if path.exists():
-            shutil.rmtree(path)
-        part.replace(path)
+            path.replace(before)
+        try:
+            part.replace(path)
+        except OSError:
+            if before.exists():
+                before.replace(path)
+            raise
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(room, ignore_errors=True)
 
 
 # What a guard refused keeps its weights under these names, so that nothing takes it for the run's model.
@@ -171,6 +179,7 @@ class RunFolder:
         except ConfigError:
             self._lock.release()
             raise
+        self._sweep()
 
     def release(self) -> None:
         """Give the lock back; a process that does not hold it gives nothing back."""
@@ -203,6 +212,14 @@ class RunFolder:
         write_json(
             self.path / "state.json", {**self._state(), stage: {"inputs": inputs, "notes": dict(notes)}}
         )
+
+    def _sweep(self) -> None:
+        """Remove what a killed run was about to write. The lock is held: nobody else writes here."""
+        for path in list(self.path.rglob(f".*{PART}")):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def _state(self) -> dict[str, Any]:
         path = self.path / "state.json"

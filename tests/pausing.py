@@ -14,8 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-# Long for a busy machine; a process that never comes so far ends the test here.
-LIMIT_SECONDS = 600.0
+from phases import LIMIT_SECONDS, PRELOADED
 
 
 @dataclass
@@ -24,10 +23,12 @@ class Paused:
 
     process: BaseProcess
     log: Path
+    flag: Path
 
     def end(self, number: int) -> int | None:
-        """Send it a signal; return its exit status, negative for the signal that killed it."""
+        """Send it a signal, let it go on; return its exit status, negative for the signal that killed it."""
         os.kill(int(self.process.pid or 0), number)
+        self.flag.unlink()
         self.process.join(LIMIT_SECONDS)
         return self.process.exitcode
 
@@ -35,7 +36,7 @@ class Paused:
 def paused_in_training(arguments: list[str], folder: Path, *, stage: str, step: int) -> Paused:
     """Start `nlp-transfer` with these arguments; return when it stands still behind a training step."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nlp_transfer.training.adapt", "nlp_transfer.training.adapt_translation"])
+    context.set_forkserver_preload([*PRELOADED, "phases"])
     flag, log = folder / "stands", folder / "log.txt"
     flag.unlink(missing_ok=True)
     process = context.Process(target=_run, args=(arguments, flag, log, stage, step), daemon=True)
@@ -44,7 +45,7 @@ def paused_in_training(arguments: list[str], folder: Path, *, stage: str, step: 
     while not flag.exists():
         assert process.is_alive() and time.monotonic() < until, f"{process.exitcode}: {log.read_text()}"
         time.sleep(0.05)
-    return Paused(process, log)
+    return Paused(process, log, flag)
 
 
 def _run(arguments: list[str], flag: Path, log: Path, stage: str, step: int) -> None:
@@ -61,7 +62,8 @@ def _run(arguments: list[str], flag: Path, log: Path, stage: str, step: int) -> 
         whole_step(self, args, state, control, **other)
         if self.label == stage and state.global_step == step:
             flag.touch()
-            time.sleep(LIMIT_SECONDS)
+            while flag.exists():
+                time.sleep(0.02)
 
     ProgressBar.on_step_end = standing  # type: ignore[method-assign]
     main()

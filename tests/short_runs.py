@@ -18,6 +18,12 @@ def short_recipe(kind: str, folder: Path, model: Path) -> dict[str, Any]:
     task, method = kind.split()
     content = sentiment(folder, model) if task == "sentiment" else translation(folder)
     content["adaptation"]["method"] = method
+    if method == "probe":
+        content["evaluation"]["baselines"] = ["majority", "probe"]
+    if method == "lp_ft":
+        # The one kind with a source model, which is kept in the cache.
+        content["source_stage"] = {"method": "full"}
+        content["data"]["source"] = {"path": str(folder / "movies.csv")}
     return content
 
 
@@ -75,9 +81,37 @@ class Run:
         recipe_class(self.content["task"])(parse_config(self.content)).train()
 
     def steps(self) -> list[tuple[Any, ...]]:
-        lines = map(json.loads, (self.folder / "history.jsonl").read_text().splitlines())
+        history = self.folder / "history.jsonl"
+        # A probe is not trained step by step.
+        lines = map(json.loads, history.read_text().splitlines() if history.exists() else ())
         names = ("stage", "step", "loss", "grad_norm", "eval_accuracy", "eval_chrf", "eval_selection")
         return [tuple(line.get(name) for name in names) for line in lines]
+
+    def report(self) -> dict[str, Any]:
+        """Return report.json without what it took and where it was."""
+        content = json.loads((self.folder / "report.json").read_text())
+        for scored in content["systems"].values():
+            scored.pop("cost")
+        content["provenance"]["config"].pop("output_dir")
+        return content
+
+    def predictions(self) -> dict[str, Any]:
+        """Return all prediction records by file and row."""
+        files = sorted((self.folder / "predictions").glob("*.jsonl"))
+        lines = [(path.name, json.loads(line)) for path in files for line in path.read_text().splitlines()]
+        return {f"{name} {record['id']}": record for name, record in lines}
+
+    def selected(self) -> list[Any]:
+        """Return what each training's newest checkpoint knows of the best step, and its callbacks' state."""
+        found = []
+        for folder in sorted((self.folder / "checkpoints").glob("*")):
+            newest = max(folder.glob("checkpoint-*"), key=lambda path: int(path.name[11:]), default=None)
+            if newest is not None:
+                state = json.loads((newest / "trainer_state.json").read_text())
+                best = Path(state["best_model_checkpoint"] or "").name
+                names = ("global_step", "best_global_step", "best_metric", "stateful_callbacks")
+                found.append([folder.name, best, *(state[name] for name in names)])
+        return found
 
     def checkpoints(self) -> list[Path]:
         return sorted(self.folder.glob("checkpoints/*/checkpoint-*"), key=lambda path: int(path.name[11:]))

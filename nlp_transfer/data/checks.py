@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nlp_transfer.data import row_findings
 from nlp_transfer.data.row_findings import Tokenizer
-from nlp_transfer.data.rows import DomainData, TransferData
-from nlp_transfer.data.splits import normalise_text
+from nlp_transfer.data.rows import DomainData, TransferData, joined_texts
+from nlp_transfer.data.splits import text_hashes
 from nlp_transfer.findings import Finding
 
 GRAVEST_FIRST = ("block", "warn", "info")
@@ -51,18 +52,15 @@ class DataReport:
 
 @dataclass(frozen=True)
 class _Checked:
-    """One domain with its normalised texts, made once for all the checks that compare them."""
+    """One domain with the hashes of its normalised texts, made once for all checks that compare them."""
 
     domain: DomainData
-    learnt: list[str]
-    scored: list[str]
+    learnt: npt.NDArray[np.uint64]
+    scored: npt.NDArray[np.uint64]
 
     @classmethod
     def of(cls, domain: DomainData) -> _Checked:
-        learnt, scored = domain.selection.texts, domain.test.texts
-        return cls(
-            domain, [normalise_text(text) for text in learnt], [normalise_text(text) for text in scored]
-        )
+        return cls(domain, text_hashes(domain.selection.texts), text_hashes(domain.test.texts))
 
 
 def check_data(
@@ -81,7 +79,7 @@ def check_data(
     for checked in filter(None, (source, target)):
         found += _row_findings(checked)
         if tokenizer is not None:
-            texts = checked.domain.selection.texts + checked.domain.test.texts
+            texts = joined_texts(checked.domain.selection.texts, checked.domain.test.texts)
             found += row_findings.token_findings(
                 checked.domain.name, texts, tokenizer, max_length_tokens=max_length_tokens
             )
@@ -124,7 +122,9 @@ def _row_findings(checked: _Checked) -> Iterator[Finding | None]:
     yield row_findings.class_balance(name, learnt + scored, domain.label_names)
     yield row_findings.missing_classes(name, learnt, domain.label_names)
     yield row_findings.duplicates(name, checked.learnt)
-    yield row_findings.conflicting_labels(name, checked.learnt + checked.scored, learnt + scored)
+    yield row_findings.conflicting_labels(
+        name, np.concatenate([checked.learnt, checked.scored]), learnt + scored
+    )
     yield row_findings.small_test(name, len(scored))
     yield row_findings.licence(name, domain.card)
     for note in domain.notes:

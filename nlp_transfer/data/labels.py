@@ -8,17 +8,33 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from nlp_transfer.config import DomainConfig
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.data.tables import Row, read_source
+from nlp_transfer.data.texts import MAPPED_FROM_TEXTS, Texts
 from nlp_transfer.errors import DataError, LabelError, did_you_mean
 
 TEXT_COLUMNS = ("text", "sentence", "review", "content")
 LABEL_COLUMNS = ("label", "labels", "sentiment", "stars", "rating")
+
+
+@dataclass
+class _Columns:
+    """What one file holds: row ids, texts, raw labels, and groups, empty where a cell is."""
+
+    ids: list[str] = field(default_factory=list)
+    texts: Sequence[str] = ()
+    labels: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+
+    def groups_or_texts(self) -> list[str]:
+        """Name groups; a row without one is its own, named by its text: such rows have nothing in common."""
+        return [group or text for group, text in zip(self.groups, self.texts, strict=True)]
 
 
 class LabelReader:
@@ -40,35 +56,45 @@ class LabelReader:
         """
         files = self.config.splits or {"all": str(self.config.path)}
         raw = {split: self._read_file(split, uri) for split, uri in files.items()}
-        names = self._name_labels({label for rows in raw.values() for _, _, label, _ in rows})
+        names = self._name_labels({label for rows in raw.values() for label in rows.labels})
         order = {label: number for number, label in enumerate(self.label_names)}
+        numbers = {label: -1 if name is None else order[str(name)] for label, name in names.items()}
         splits = {}
         for split, rows in raw.items():
-            named = [(row_id, text, names[label], group) for row_id, text, label, group in rows]
-            kept = [row for row in named if row[2] is not None]
-            if not kept:
+            labels = np.asarray([numbers[label] for label in rows.labels], dtype=np.int64)
+            whole = Rows(
+                rows.ids, rows.texts, labels, rows.groups_or_texts() if self.config.group_column else None
+            )
+            kept = np.flatnonzero(labels >= 0)
+            if not len(kept):
                 raise DataError(
                     f"data.{self.name}: no row of {files[split]} is left: its labels are all mapped to null"
                 )
-            self.dropped["label mapped to null"] += len(named) - len(kept)
-            splits[split] = Rows(
-                ids=[row[0] for row in kept],
-                texts=[row[1] for row in kept],
-                labels=np.asarray([order[str(row[2])] for row in kept], dtype=np.int64),
-                # A row without a group is its own group, named by its text: such rows have nothing in common.
-                groups=[row[3] or row[1] for row in kept] if self.config.group_column else None,
-            )
+            self.dropped["label mapped to null"] += len(labels) - len(kept)
+            splits[split] = whole if len(kept) == len(labels) else whole.take(kept)
         self.dropped += Counter()  # forgets the reasons that dropped nothing
         return splits
 
-    def _read_file(self, split: str, uri: str) -> list[tuple[str, str, str, str]]:
-        """Read one file as (row id, text, raw label, group); the group is empty where its cell is."""
+    def _read_file(self, split: str, uri: str) -> _Columns:
+        """Read one file; the texts go to an Arrow column as they come."""
+        read = _Columns()
+        texts = Texts.of(self._usable_texts(split, uri, read))
+        if not len(texts):
+            raise DataError(
+                f"data.{self.name}: {uri} has no usable row"
+                + (f" ({dict(self.dropped)})" if self.dropped else "")
+            )
+        read.texts = list(texts) if len(texts) < MAPPED_FROM_TEXTS else texts
+        return read
+
+    def _usable_texts(self, split: str, uri: str, read: _Columns) -> Iterator[str]:
+        """Yield the text of each usable row; id, raw label and group go to `read`."""
         config = self.config
         rows = read_source(
             uri, format=config.format, columns=config.columns, encoding=config.encoding, sha256=config.sha256
         )
         pattern = self._group_pattern()
-        found: list[tuple[str, str, str, str]] = []
+        same: dict[str, str] = {}
         text_column = label_column = ""
         for number, row in enumerate(rows):
             if number == 0:
@@ -93,16 +119,11 @@ class LabelReader:
             else:
                 group = _canonical(row.get(config.group_column)) if config.group_column else ""
                 match = pattern.search(group) if pattern else None
-                row_id = f"{split}/{number}" if config.splits else str(number)
+                read.ids.append(f"{split}/{number}" if config.splits else str(number))
+                read.labels.append(same.setdefault(binned, binned))
+                read.groups.append(match.group() if match else group)
                 # Half a character (a lone surrogate, as JSON can hold) makes tokenizers fail: it becomes "?".
-                whole = text.encode("utf-8", "replace").decode("utf-8")
-                found.append((row_id, whole, binned, match.group() if match else group))
-        if not found:
-            raise DataError(
-                f"data.{self.name}: {uri} has no usable row"
-                + (f" ({dict(self.dropped)})" if self.dropped else "")
-            )
-        return found
+                yield text.encode("utf-8", "replace").decode("utf-8")
 
     def _group_pattern(self) -> re.Pattern[str] | None:
         """Compile the regular expression that finds the group in its column."""

@@ -1,7 +1,8 @@
 """Findings about the rows of one domain or of two: pure functions, None where a check finds nothing.
 
-Texts to be compared come as `normalise_text` leaves them, so that other capitals, spaces or punctuation do
-not hide a copy; comparing them takes seconds for a million rows. Which checks are run is left to checks.py.
+Texts to be compared come as `normalise_text` leaves them, or hashed after that, which takes less memory: so
+other capitals, spaces or punctuation do not hide a copy, and comparing them takes seconds for a million rows.
+Which checks are run is left to checks.py.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nlp_transfer.data.cards import DataCard
 from nlp_transfer.data.rows import UnlabelledTexts
@@ -33,6 +35,8 @@ MAX_UNKNOWN_SHARE = 0.01
 MAX_TOKENISED_ROWS = 2_000
 
 Tokenizer = Callable[..., Any]
+# Texts as `normalise_text` leaves them, or numbers that stand for them, as checks.py has them.
+TextKeys = Sequence[str] | npt.NDArray[np.uint64]
 
 
 def dropped_rows(name: str, dropped: Mapping[str, int], *, kept: int) -> Finding | None:
@@ -80,9 +84,9 @@ def missing_classes(name: str, labels: Sequence[int], label_names: Sequence[str]
     )  # fmt: skip
 
 
-def duplicates(name: str, texts: Sequence[str]) -> Finding | None:
+def duplicates(name: str, texts: TextKeys) -> Finding | None:
     """Tell how many training rows repeat the text of another one."""
-    repeated = len(texts) - len(set(texts))
+    repeated = len(texts) - len(np.unique(texts))
     if not repeated:
         return None
     share = repeated / len(texts)
@@ -93,22 +97,24 @@ def duplicates(name: str, texts: Sequence[str]) -> Finding | None:
     )  # fmt: skip
 
 
-def conflicting_labels(name: str, texts: Sequence[str], labels: Sequence[int]) -> Finding | None:
+def conflicting_labels(name: str, texts: TextKeys, labels: Sequence[int]) -> Finding | None:
     """Tell how many distinct texts stand there with different labels."""
-    first: dict[str, int] = {}
-    pairs = zip(texts, labels, strict=True)
-    conflicting = {text for text, label in pairs if first.setdefault(text, label) != label}
-    if not conflicting:
+    distinct, places = np.unique(texts, return_inverse=True)
+    lowest = np.full(len(distinct), np.iinfo(np.int64).max)
+    np.minimum.at(lowest, places, labels)
+    conflicting = np.unique(places[np.asarray(labels) != lowest[places]])
+    if not len(conflicting):
         return None
-    share = len(conflicting) / len(first)
+    share = len(conflicting) / len(distinct)
     return _held_against(
         "conflicting_labels", share, MAX_FAULTY_SHARE,
-        f"{name}: {len(conflicting):,} of {len(first):,} distinct texts ({_percent(share)}) have two labels",
+        f"{name}: {len(conflicting):,} of {len(distinct):,} distinct texts ({_percent(share)}) have two "
+        "labels",
         "label them again or leave them out: no model can get both rows right",
     )  # fmt: skip
 
 
-def test_overlap(name: str, learnt: Sequence[str], scored: Sequence[str]) -> Finding | None:
+def test_overlap(name: str, learnt: TextKeys, scored: TextKeys) -> Finding | None:
     """Warn where test rows have the text of a training row, and block where nearly all of them do.
 
     Our own splits have no such row; files that come split already may.
@@ -126,14 +132,14 @@ def test_overlap(name: str, learnt: Sequence[str], scored: Sequence[str]) -> Fin
 
 
 def domain_overlap(
-    learnt: tuple[str, Sequence[str]], scored: tuple[str, Sequence[str]], *, originals: Sequence[str]
+    learnt: tuple[str, TextKeys], scored: tuple[str, TextKeys], *, originals: Sequence[str]
 ) -> Finding | None:
     """Tell how many test rows of one domain have the text of a training row of the other.
 
     A few stock phrases ("don't waste your money.") stand in both by chance.
 
     Args:
-        learnt: a domain's name and its training texts, normalised.
+        learnt: a domain's name and its training texts, normalised, or their hashes.
         scored: the other domain's name and its test texts, normalised.
         originals: the test texts as they are, for examples.
     """
@@ -236,8 +242,10 @@ def _held_against(check: str, share: float, threshold: float, evidence: str, adv
     return Finding(check, "info", share, threshold, evidence, "")
 
 
-def _shared(learnt: Sequence[str], scored: Sequence[str]) -> list[int]:
+def _shared(learnt: TextKeys, scored: TextKeys) -> list[int]:
     """Return the rows of `scored` whose text is in `learnt`."""
+    if isinstance(learnt, np.ndarray) and isinstance(scored, np.ndarray):
+        return list(map(int, np.flatnonzero(np.isin(scored, learnt))))
     seen = set(learnt)
     return [row for row, text in enumerate(scored) if text in seen]
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from nlp_transfer.data.cards import DataCard
 from nlp_transfer.data.splits import leak_free_components
+from nlp_transfer.data.texts import Texts
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Rows:
     """Labelled texts in one order: `ids`, `texts`, `labels` (class ids, shape (rows,)), `groups` if any."""
 
     ids: list[str]
-    texts: list[str]
+    texts: Sequence[str]
+    """A list, or where they are many an Arrow column on disk."""
     labels: npt.NDArray[np.int64]
     groups: list[str] | None = None
 
@@ -29,7 +31,7 @@ class Rows:
         """Return these rows, in this order."""
         return Rows(
             ids=[self.ids[row] for row in rows],
-            texts=[self.texts[row] for row in rows],
+            texts=taken(self.texts, rows),
             labels=self.labels[np.asarray(rows, dtype=np.int64)],
             groups=None if self.groups is None else [self.groups[row] for row in rows],
         )
@@ -37,7 +39,9 @@ class Rows:
     def joined(self, other: Rows) -> Rows:
         """Return these rows followed by others, without groups: two domains do not share them."""
         return Rows(
-            self.ids + other.ids, self.texts + other.texts, np.concatenate([self.labels, other.labels])
+            self.ids + other.ids,
+            joined_texts(self.texts, other.texts),
+            np.concatenate([self.labels, other.labels]),
         )
 
     def fingerprint(self) -> str:
@@ -46,6 +50,18 @@ class Rows:
         for row_id, text, label in zip(self.ids, self.texts, self.labels, strict=True):
             digest.update(f"{row_id}\0{text}\0{label}\n".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
+
+
+def taken(texts: Sequence[str], rows: Sequence[int] | npt.NDArray[np.int64]) -> Sequence[str]:
+    """Return these texts, in this order; of an Arrow column it is one again."""
+    return texts.take(rows) if isinstance(texts, Texts) else [texts[row] for row in rows]
+
+
+def joined_texts(first: Sequence[str], second: Sequence[str]) -> Sequence[str]:
+    """Return texts followed by others; with an Arrow column among them it is one."""
+    if isinstance(first, Texts) or isinstance(second, Texts):
+        return (first if isinstance(first, Texts) else Texts.of(first)) + second
+    return [*first, *second]
 
 
 EMPTY = Rows(ids=[], texts=[], labels=np.empty(0, dtype=np.int64))
@@ -93,7 +109,7 @@ class DomainData:
         """Every labelled row that the run may see: train and dev together."""
         return Rows(
             self.train.ids + self.dev.ids,
-            self.train.texts + self.dev.texts,
+            joined_texts(self.train.texts, self.dev.texts),
             np.concatenate([self.train.labels, self.dev.labels]),
             None if self.train.groups is None else self.train.groups + (self.dev.groups or []),
         )

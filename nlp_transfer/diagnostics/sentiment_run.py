@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nlp_transfer.data.rows import DomainData, TransferData
+from nlp_transfer.data.rows import DomainData, TransferData, joined_texts
 from nlp_transfer.diagnostics import (
     calibration,
     forgetting,
@@ -130,7 +130,7 @@ def _mismatch(run: FinishedRun) -> Iterator[Finding]:
     source, target = run.data.source, run.data.target
     if source is None:
         return
-    texts = target.selection.texts + target.test.texts
+    texts = joined_texts(target.selection.texts, target.test.texts)
     yield text_mismatch.new_words_finding(text_mismatch.new_words(source.selection.texts, texts))
     shift = text_mismatch.label_share_difference(
         source.selection.labels, target.test.labels, classes=len(run.data.label_names)

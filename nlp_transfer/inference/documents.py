@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nlp_transfer.errors import ModelError
+from nlp_transfer.errors import ModelError, for_terminal
 from nlp_transfer.inference.results_out import TABLE_FORMATS, Result, opened, output_format, row_writer
 from nlp_transfer.inference.texts_in import read_texts
 
@@ -52,7 +52,8 @@ def predict_documents(
 
 
 def _listed(row: dict[str, Any], result: Result) -> str:
-    return f"{result['label']}\t{result['score']:.4f}\t{row['text']}"
+    line = f"{result['label']}\t{result['score']:.4f}\t{row['text']}"
+    return for_terminal(line) if sys.stdout.isatty() else line
 
 
 def prediction_columns(result: Result) -> Result:

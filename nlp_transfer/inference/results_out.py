@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from nlp_transfer.data.tables import FORMATS, Row, format_of
+from nlp_transfer.disk import PART, write_failures_told
 from nlp_transfer.errors import ConfigError, DataError
 from nlp_transfer.inference.texts_in import whole
 
@@ -61,12 +62,15 @@ def opened(output: Path | None) -> Iterator[TextIO]:
 
     Raises:
         ConfigError: the file cannot be written.
+        RunError: writing failed on the way.
     """
     if output is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # What is piped is UTF-8, as stdin is; a terminal knows its own encoding.
             sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
-        yield sys.stdout
+        with write_failures_told("stdout cannot be written", "the rows before this stand there"):
+            yield sys.stdout
+            sys.stdout.flush()
         return
     with (
         replaced(output) as raw,
@@ -82,18 +86,20 @@ def replaced(output: Path) -> Iterator[BinaryIO]:
 
     Raises:
         ConfigError: the file cannot be written.
+        RunError: writing it failed on the way.
     """
     try:
         target = output.resolve()
         mode = target.stat().st_mode & 0o777 if target.is_file() else 0o644
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=PART)
     except OSError as error:
         raise ConfigError(f"{output} cannot be written: {error}") from error
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        Path(name).chmod(mode)
-        Path(name).replace(target)
+        with write_failures_told(f"{output} cannot be written", "make room; nothing of it was written"):
+            with os.fdopen(handle, "wb") as file:
+                yield file
+            Path(name).chmod(mode)
+            Path(name).replace(target)
     finally:
         Path(name).unlink(missing_ok=True)
 

@@ -2,31 +2,30 @@
 
 A row's key is a hash of its text; a model's key is a hash of its weights and its tokenizer. Another text,
 other weights or another length limit never find an old vector, and a curve over sizes or a second run encodes
-nothing twice.
+nothing twice. How they lie on disk is left to encodings.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
-import tempfile
-import zipfile
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from nlp_transfer.data.sources import cache_dir
 from nlp_transfer.models.batching import length_sorted_batches
+from nlp_transfer.models.encodings import KEY_BYTES, Keys, Vectors, VectorStore, text_keys
 
-logger = logging.getLogger(__name__)
-Vectors = npt.NDArray[np.float32]
+# Texts whose vectors are written at a time: what a killed run loses at most.
+KEPT_TEXTS = 20_000
 
 
 def encode(
@@ -52,25 +51,40 @@ def encode(
         cache: folder for the vectors; None is the package's cache.
 
     Returns:
-        Vectors of shape (texts, hidden).
+        Vectors of shape (texts, hidden); many of them lie on disk and are mapped, not to be written to.
     """
-    store = _VectorStore(
+    store = VectorStore(
         cache or cache_dir() / "encodings", _fingerprint(encoder, tokenizer, max_length_tokens)
     )
-    keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
-    known = store.load()
-    missing = list({key: row for row, key in enumerate(keys) if key not in known}.values())
-    if missing:
-        vectors = mean_pooled(
-            encoder,
-            tokenizer,
-            [texts[row] for row in missing],
-            max_length_tokens=max_length_tokens,
-            label=label,
-        )
-        known |= {keys[row]: vector for row, vector in zip(missing, vectors, strict=True)}
-        store.save(known)
-    return np.stack([known[key] for key in keys]) if keys else np.empty((0, 0), dtype=np.float32)
+    keys = text_keys(texts)
+    _encode_missing(encoder, tokenizer, texts, keys, store, max_length_tokens=max_length_tokens, label=label)
+    return store.gather(store.places(keys))
+
+
+def _encode_missing(
+    encoder: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    keys: Keys,
+    store: VectorStore,
+    *,
+    max_length_tokens: int,
+    label: str | None,
+) -> None:
+    """Encode each text that the store lacks once, chunk by chunk: what a killed run encoded is kept."""
+    lacking = np.flatnonzero(store.places(keys) < 0)
+    _, first = np.unique(keys[lacking].view(f"V{KEY_BYTES}"), return_index=True)
+    missing = lacking[np.sort(first)]
+    if not len(missing):
+        return
+    with tqdm(total=len(missing), desc=label, unit="row", file=sys.stderr, disable=label is None) as bar:
+        for start in range(0, len(missing), KEPT_TEXTS):
+            rows = missing[start : start + KEPT_TEXTS]
+            chunk = [texts[row] for row in rows]
+            vectors = mean_pooled(
+                encoder, tokenizer, chunk, max_length_tokens=max_length_tokens, label=None, bar=bar
+            )
+            store.add(keys[rows], vectors)
 
 
 @torch.inference_mode()
@@ -81,11 +95,12 @@ def mean_pooled(
     *,
     max_length_tokens: int,
     label: str | None,
+    bar: Any = None,
 ) -> Vectors:
-    """Encode texts without the cache; see `encode`."""
+    """Encode texts without the cache; see `encode`. A `bar` of the caller's goes on with each batch."""
     was_training = encoder.training
     encoder.eval()
-    vectors: list[Vectors | None] = [None] * len(texts)
+    vectors = np.empty((0, 0), dtype=np.float32)
     try:
         for rows, inputs in length_sorted_batches(
             tokenizer,
@@ -97,52 +112,14 @@ def mean_pooled(
             hidden = encoder(**inputs).last_hidden_state.float()
             mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
             pooled = ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1)).cpu().numpy()
-            for row, vector in zip(rows, pooled, strict=True):
-                vectors[row] = vector
+            if not len(vectors):
+                vectors = np.empty((len(texts), pooled.shape[1]), dtype=np.float32)
+            vectors[rows] = pooled
+            if bar is not None:
+                bar.update(len(rows))
     finally:
         encoder.train(was_training)
-    return np.stack([vector for vector in vectors if vector is not None])
-
-
-class _VectorStore:
-    """One npz file a model: keys of shape (rows, 16) and vectors of shape (rows, hidden), replaced whole."""
-
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        self.path = folder / f"{fingerprint}.npz"
-
-    def load(self) -> dict[bytes, Vectors]:
-        if not self.path.exists():
-            return {}
-        try:
-            with np.load(self.path, allow_pickle=False) as stored:
-                return {
-                    key.tobytes(): vector
-                    for key, vector in zip(stored["keys"], stored["vectors"], strict=True)
-                }
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            logger.warning("the cached encodings in %s are damaged (%s); encoding again", self.path, error)
-            return {}
-
-    def save(self, vectors: dict[bytes, Vectors]) -> None:
-        try:
-            self._write(vectors)
-        except OSError as error:
-            logger.warning(
-                "the encodings cannot be kept in %s (%s); the next run makes them again",
-                self.path.parent,
-                error,
-            )
-
-    def _write(self, vectors: dict[bytes, Vectors]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        keys = np.frombuffer(b"".join(vectors), dtype=np.uint8).reshape(-1, 16)
-        handle, name = tempfile.mkstemp(dir=self.path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, keys=keys, vectors=np.stack(list(vectors.values())))
-            Path(name).replace(self.path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+    return vectors
 
 
 def _fingerprint(encoder: nn.Module, tokenizer: PreTrainedTokenizerBase, max_length_tokens: int) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from nlp_transfer.disk import PART
 from nlp_transfer.reporting.report import TransferReport, metric_of, printable
 
 DPI = 160
@@ -156,7 +157,7 @@ def short(name: object, *, most: int = 18) -> str:
 
 def save_figure(figure: Any, path: Path) -> Path:
     """Write a figure whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
     try:
         with os.fdopen(handle, "wb") as file:
             figure.savefig(file, format="png", dpi=DPI)

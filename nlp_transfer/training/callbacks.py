@@ -121,7 +121,10 @@ class HistoryFile(TrainerCallback):  # type: ignore[misc]
 
 
 class LossGuard(TrainerCallback):  # type: ignore[misc]
-    """Stops a run whose loss is not a number any more: nothing that follows could mend it."""
+    """Stops a run whose loss or gradient is not a number any more: nothing that follows could mend it.
+
+    A planned checkpoint logs first (stopping.py), so that the newest one is from before.
+    """
 
     def __init__(self, label: str) -> None:
         self.label = label
@@ -141,6 +144,13 @@ class LossGuard(TrainerCallback):  # type: ignore[misc]
                     f"{self.label}: the loss is {value} at step {state.global_step}; "
                     "lower training.learning_rate"
                 )
+        gradient = float((logs or {}).get("grad_norm", 0.0))
+        # In float16 an overflow is usual: the step is passed over and the loss scaled less.
+        if not args.fp16 and not math.isfinite(gradient):
+            raise RunError(
+                f"{self.label}: the gradient's norm is {gradient} at step {state.global_step}; "
+                "lower training.learning_rate or training.max_grad_norm"
+            )
 
 
 class SelectionClock(TrainerCallback):  # type: ignore[misc]

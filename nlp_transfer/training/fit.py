@@ -40,7 +40,7 @@ class TokenizedRows(Dataset[dict[str, Any]]):
     """Texts as token ids beside their labels; `lengths` holds the tokens of each."""
 
     def __init__(self, rows: Rows, tokenizer: PreTrainedTokenizerBase, *, max_length_tokens: int) -> None:
-        encoded = tokenizer(rows.texts, truncation=True, max_length=max_length_tokens)
+        encoded = tokenizer(list(rows.texts), truncation=True, max_length=max_length_tokens)
         self.columns: dict[str, list[Any]] = dict(encoded)
         self.columns["labels"] = rows.labels.tolist()
         self.lengths = [len(ids) for ids in encoded["input_ids"]]

@@ -23,6 +23,7 @@ from nlp_transfer.training.callbacks import HistoryFile, LossGuard, ProgressBar,
 from nlp_transfer.training.checkpoints import newest_whole_checkpoint
 from nlp_transfer.training.processes import computed_on_main
 from nlp_transfer.training.shards import copy_for_shards, whole_model
+from nlp_transfer.training.stopping import LossSinceLog, StopAtStep
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,9 @@ def run_trainer(
         RunError: the loss is not a number any more.
     """
     clock, bar = SelectionClock(), ProgressBar(label)
-    for watcher in (bar, clock, LossGuard(label)):
+    stop = StopAtStep(label)
+    # The log line of a planned checkpoint is decided before the checkpoint that a signal asks for.
+    for watcher in (bar, clock, LossSinceLog(trainer), LossGuard(label), stop):
         trainer.add_callback(watcher)
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
@@ -94,7 +97,7 @@ def run_trainer(
         logger.info("%s: going on from step %s", label, checkpoint.name.rpartition("-")[2])
     copy_to_fill = copy_for_shards(trainer)
     began = time.perf_counter()
-    with quiet_library(), contextlib.closing(bar):
+    with quiet_library(), contextlib.closing(bar), stop.signals_held():
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     seconds = time.perf_counter() - began
     tokens = int(tokens_an_epoch * (trainer.state.epoch or 0))

@@ -13,7 +13,7 @@ PACKAGE = Path(nlp_transfer.__file__).parent
 # A unit may import the units of the layers before its own, and itself. Units of one layer are siblings.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("resources", "findings", "arguments"),
+    ("disk", "resources", "findings", "arguments"),
     ("config", "runs"),
     ("data",),
     ("models",),

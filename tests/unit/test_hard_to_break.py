@@ -1,0 +1,214 @@
+"""Whatever comes in as rows, labels or configuration gives a result or one message; archives are not trusted.
+
+The readers of translations are fuzzed in test_pair_readers.py.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odd_texts import ODD
+
+from nlp_transfer.config import DomainConfig, parse_config, read_yaml, write_yaml
+from nlp_transfer.data import sources
+from nlp_transfer.data.labels import LabelReader
+from nlp_transfer.data.tables import read_rows
+from nlp_transfer.data.texts import BLOCK_TEXTS, Texts
+from nlp_transfer.errors import TransferError, for_terminal
+
+FUZZED = settings(max_examples=60, deadline=None)
+CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+NAMES = st.text(st.sampled_from("abcdefgh"), min_size=1, max_size=8)
+
+
+def rows_of(content: bytes, name: str) -> list[dict[str, Any]]:
+    return list(read_rows(io.BytesIO(content), name=name))
+
+
+# Tables ------------------------------------------------------------------------------------------------
+
+
+@FUZZED
+@given(st.lists(NAMES, min_size=2, max_size=4, unique=True), st.data())
+def test_a_csv_comes_back_as_it_was_written(header: list[str], data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.lists(CELLS, min_size=len(header), max_size=len(header)), max_size=8))
+    file = io.StringIO(newline="")
+    table = csv.writer(file)
+    table.writerow(header)
+    table.writerows(rows)
+    found = rows_of(file.getvalue().encode(), "a.csv")
+    assert found == [dict(zip(header, row, strict=True)) for row in rows]
+
+
+@FUZZED
+@given(st.lists(st.dictionaries(NAMES, CELLS | st.none() | st.integers() | st.booleans(), min_size=1)))
+def test_json_lines_come_back_as_they_were_written(rows: list[dict[str, Any]]) -> None:
+    for ascii_only in (True, False):
+        content = "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows)
+        assert rows_of(content.encode(), "a.jsonl") == rows
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "txt", "parquet", "csv.gz"])
+@FUZZED
+@given(
+    content=st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))
+)
+def test_any_bytes_are_rows_or_one_error(suffix: str, content: bytes) -> None:
+    try:
+        rows = rows_of(content, f"a.{suffix}")
+    except TransferError as error:
+        assert str(error).startswith(f"a.{suffix}")
+    else:
+        assert all(isinstance(row, dict) for row in rows)
+
+
+# Labels ------------------------------------------------------------------------------------------------
+
+
+@FUZZED
+@given(
+    labels=st.lists(CELLS.filter(lambda cell: bool(cell.strip())), min_size=1, max_size=8),
+    mapped=st.dictionaries(CELLS, st.sampled_from(["negative", "positive", None]), max_size=6),
+    known=st.sampled_from([None, ["negative", "positive"]]),
+)
+def test_a_label_map_names_every_row_drops_it_or_is_refused(
+    labels: list[str], mapped: dict[str, str | None], known: list[str] | None, tmp_path_factory: Any
+) -> None:
+    file = tmp_path_factory.mktemp("rows") / "a.jsonl"
+    file.write_text(
+        "".join(json.dumps({"text": f"row {n}", "label": label}) + "\n" for n, label in enumerate(labels))
+    )
+    reader = LabelReader(DomainConfig(path=str(file), label_map=mapped), name="target", known_labels=known)
+    try:
+        rows = reader.read()["all"]
+    except TransferError:
+        return
+    assert len(rows) + sum(reader.dropped.values()) == len(labels)
+    assert set(rows.labels.tolist()) <= set(range(len(reader.label_names)))
+    assert known is None or reader.label_names == known
+    for row_id, label in zip(rows.ids, rows.labels, strict=True):
+        written = labels[int(row_id)].strip()
+        name = reader.label_names[label]
+        assert known is not None or mapped.get(written, written) is not None or name
+
+
+# Configurations ----------------------------------------------------------------------------------------
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | CELLS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | CELLS, inner, max_size=3),
+    max_leaves=6,
+)
+SECTIONS = ["model", "data", "adaptation", "training", "evaluation", "source_stage", "hub"]
+
+
+@FUZZED
+@given(st.dictionaries(st.sampled_from(SECTIONS) | NAMES, VALUES, max_size=5))
+def test_any_mapping_is_a_recipe_or_one_error(changes: dict[str, Any]) -> None:
+    content = {"task": "sentiment", "output_dir": "run", "model": {"path": "m"},
+               "data": {"target": {"path": "a.csv"}}, **changes}  # fmt: skip
+    try:
+        parse_config(content)
+    except TransferError as error:
+        assert str(error)
+
+
+@FUZZED
+@given(st.dictionaries(CELLS, VALUES, max_size=4))
+def test_what_is_written_as_yaml_is_read_back(content: dict[str, Any]) -> None:
+    assert read_yaml(write_yaml(content), where="a.yaml") == content
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !!python/object/apply:os.system ['exit 3']",
+        "a: !!python/name:os.system",
+        "a: !include /etc/passwd",
+    ],
+)
+def test_a_configuration_runs_nothing(text: str, tmp_path: Path) -> None:
+    with pytest.raises(TransferError):
+        parse_config({"task": "sentiment", "output_dir": str(tmp_path), **read_yaml(text, where="a.yaml")})
+
+
+# Texts on disk -----------------------------------------------------------------------------------------
+
+
+@FUZZED
+@given(st.lists(st.text(max_size=10), max_size=20), st.data())
+def test_texts_in_arrow_are_the_texts(texts: list[str], data: st.DataObject) -> None:
+    held = Texts.of(texts)
+    assert (list(held), len(held), held == texts) == (texts, len(texts), True)
+    rows = data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=5)) if texts else []
+    assert list(held.take(rows)) == [texts[row] for row in rows] == [held[row] for row in rows]
+    assert held[1:3] == texts[1:3]
+    assert list(held + texts) == [*texts, *texts] == list(texts + held)
+
+
+def test_many_texts_are_mapped_from_a_file_that_goes_with_them(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("nlp_transfer.data.texts.MAPPED_FROM_TEXTS", 0)
+    monkeypatch.setenv("NLP_TRANSFER_CACHE", str(tmp_path / "cache"))
+    texts = [*ODD.values(), *map(str, range(BLOCK_TEXTS + 5))]
+    held = Texts.of(texts)
+    assert list(held) == texts
+    assert (held[-1], held[BLOCK_TEXTS + 1]) == (texts[-1], texts[BLOCK_TEXTS + 1])
+    assert list((tmp_path / "cache").iterdir()) == []
+    with pytest.raises(IndexError):
+        held[len(texts)]
+
+
+# Archives and terminals --------------------------------------------------------------------------------
+
+
+def test_a_member_that_climbs_out_of_an_archive_is_read_and_never_written(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in" / "a.zip", "w") as archive:
+        archive.writestr("../../outside.csv", "text,label\na,b\n")
+    link = tarfile.TarInfo("rows.csv")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    with tarfile.open(tmp_path / "in" / "a.tar", "w") as archive:
+        archive.addfile(link)
+    before = sorted(tmp_path.rglob("*"))
+    with sources.open_source(f"{tmp_path}/in/a.zip!../../outside.csv") as stream:
+        assert stream.read() == b"text,label\na,b\n"
+    with pytest.raises(TransferError):
+        sources.open_source(f"{tmp_path}/in/a.tar!rows.csv")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+def test_an_archive_that_expands_without_bound_is_refused_before_it_fills_memory(
+    suffix: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    size = 8 * 2**20
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("rows.csv", b"\0" * size)
+    else:
+        member = tarfile.TarInfo("rows.csv")
+        member.size = size
+        with tarfile.open(path, "w:gz") as archive:
+            archive.addfile(member, io.BytesIO(b"\0" * size))
+    assert path.stat().st_size < size // 100
+    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", 2**20)
+    with pytest.raises(TransferError, match=r"rows\.csv expands past"):
+        sources.open_source(f"{path}!rows.csv")
+
+
+@given(st.text())
+def test_no_text_acts_on_a_terminal(text: str) -> None:
+    shown = for_terminal(text)
+    shown.encode()
+    assert all(letter in "\n\t" or ord(letter) >= 32 for letter in shown)
+    assert not any(0x7F <= ord(letter) < 0xA0 for letter in shown)
