@@ -40,9 +40,9 @@ def parquet_bytes(**columns: list[Any]) -> bytes:
         (b"text\tlabel\nGood, really\t1\nBad\t0\n", "a.tsv"),
         (b'{"text": "Good, really", "label": "1"}\n\n{"text": "Bad", "label": "0"}', "a.jsonl"),
         (b'{"text": "Good, really", "label": "1"}\r\n{"text": "Bad", "label": "0"}\r\n', "a.ndjson"),
-        (gzip.compress(b'text,label\n"Good, really",1\nBad,0\n'), "a.csv.gz"),
+        (gzip.compress(b'text,label\n"Good, really",1\nBad,0\n', mtime=0), "a.csv.gz"),
         (parquet_bytes(text=["Good, really", "Bad"], label=["1", "0"]), "a.parquet"),
-        (gzip.compress(parquet_bytes(text=["Good, really", "Bad"], label=["1", "0"])), "a.parquet.gz"),
+        (gzip.compress(parquet_bytes(text=["Good, really", "Bad"], label=["1", "0"]), mtime=0), "a.parquet.gz"),
         (b'text,label\n"Good, really",1\nBad,0\n', "pypi://a==1/a.zip!a.csv"),
     ],
 )
@@ -98,7 +98,7 @@ LATIN = "text,label\n" + f"{FRENCH},1\n" * 20
         (b"PAR1 but not really", "a.parquet", {}, r"a\.parquet is not a parquet file"),
         (b"text,label\n", "a.parquet", {}, r"a\.parquet is not a parquet file"),
         (b"text,label\n", "a.csv.gz", {}, r"a\.csv\.gz is not a whole gzip file"),
-        (gzip.compress(bytes(5_000))[:-9], "a.txt.gz", {}, r"a\.txt\.gz is not a whole gzip file"),
+        (gzip.compress(bytes(5_000), mtime=0)[:-9], "a.txt.gz", {}, r"a\.txt\.gz is not a whole gzip file"),
         (
             b"text,label\n",
             "a.xlsx",
