@@ -42,7 +42,10 @@ def parquet_bytes(**columns: list[Any]) -> bytes:
         (b'{"text": "Good, really", "label": "1"}\r\n{"text": "Bad", "label": "0"}\r\n', "a.ndjson"),
         (gzip.compress(b'text,label\n"Good, really",1\nBad,0\n', mtime=0), "a.csv.gz"),
         (parquet_bytes(text=["Good, really", "Bad"], label=["1", "0"]), "a.parquet"),
-        (gzip.compress(parquet_bytes(text=["Good, really", "Bad"], label=["1", "0"]), mtime=0), "a.parquet.gz"),
+        (
+            gzip.compress(parquet_bytes(text=["Good, really", "Bad"], label=["1", "0"]), mtime=0),
+            "a.parquet.gz",
+        ),
         (b'text,label\n"Good, really",1\nBad,0\n', "pypi://a==1/a.zip!a.csv"),
     ],
 )

@@ -160,7 +160,7 @@ def test_how_long_translations_may_be() -> None:
     assert target_ratio(Encoded()) == pytest.approx(5.0 * 1.25, abs=0.05)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("pairs", "passes"), [(1, MAX_PASSES), (1000, 8), (4000, 4), (10**6, MIN_PASSES)])
+@pytest.mark.parametrize(("pairs", "passes"), [(1, MAX_PASSES), (1000, 10), (32_000, 5), (10**7, MIN_PASSES)])
 def test_few_pairs_are_seen_more_often(pairs: int, passes: int) -> None:
     assert passes_for(pairs) == passes
 
@@ -172,12 +172,16 @@ def procedure(**changes: Any) -> TranslationProcedure:
 
 
 def test_the_learning_rate_follows_from_the_width_and_the_start() -> None:
-    def rate(width: int, *, trained_start: bool = True, **changes: Any) -> float:
+    def rate(width: int, *, trained_start: bool = True, pairs: int = 1000, **changes: Any) -> float:
         loaded: Any = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(d_model=width)))
-        made = training_arguments(loaded, procedure(**changes), pairs=1000, trained_start=trained_start)
+        made = training_arguments(loaded, procedure(**changes), pairs=pairs, trained_start=trained_start)
         return float(made["learning_rate"])
 
     assert rate(256) == pytest.approx(2e-4)
+    assert rate(256, pairs=100) == rate(256)
+    assert rate(256, pairs=5_000) == pytest.approx(6e-4, rel=0.01)
+    assert rate(256, pairs=10**6) == pytest.approx(1e-3)
+    assert rate(256, pairs=5_000, trained_start=False) == pytest.approx(1e-3)
     assert rate(512) == pytest.approx(6.6e-5, rel=0.01)
     assert rate(1024) == pytest.approx(2.2e-5, rel=0.02)
     assert rate(256, trained_start=False) == pytest.approx(1e-3)
