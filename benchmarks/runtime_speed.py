@@ -36,7 +36,7 @@ FIXED_BATCH, BEAMS = 32, 4
 Way = Callable[[list[str]], list[str]]
 # Opens a model in a fresh process and answers one text: imports, loading and the answer, and the memory.
 FIRST_ANSWER = """
-import json, resource, sys, time
+import json, pathlib, re, sys, time
 began = time.perf_counter()
 kind, path = sys.argv[1:]
 if kind == "pipeline":
@@ -45,7 +45,8 @@ if kind == "pipeline":
 else:
     from nlp_transfer import load_adapted
     getattr(load_adapted(path), kind)(["Battery died after a week."])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not ru_maxrss: a process inherits its parent's.
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) / 1024
 print(json.dumps({"first_answer_seconds": time.perf_counter() - began, "peak_rss_mb": peak}))
 """
 
