@@ -41,8 +41,8 @@ DEFAULTS: dict[str, Any] = {
     "warmup_steps": 0.1,
 }
 # Small models take larger steps, and random weights larger ones than trained weights, which they would undo.
-# At a width of 256; both fall with the width's power below: of a thousand pairs a trained start learns by 7e-5
-# at 512 (opus-mt) and 2e-5 at 1,024 (M2M100, NLLB, mBART).
+# At a width of 256; both fall with the width's power below. For up to a thousand pairs a trained start gets
+# 7e-5 at 512 (opus-mt) and 2e-5 at 1,024 (M2M100, NLLB, mBART).
 LEARNING_RATE_AT_256, RANDOM_LEARNING_RATE_AT_256, LEARNING_RATE_POWER = 2e-4, 1e-3, 1.6
 # A trained start takes larger steps the more pairs there are to learn from: three times as large with 5,000
 # pairs of Asturian did better than 1.5 and 7.5 times, with 1,000 two and a half times did worse than once.
