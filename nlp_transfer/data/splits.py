@@ -13,6 +13,7 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +80,12 @@ def _components(edges: Indices, *, rows: int) -> Indices:
     size = rows + (int(edges[:, 1].max()) + 1 if len(edges) else 0)
     links = coo_array((np.ones(len(edges), dtype=np.int8), (edges[:, 0], rows + edges[:, 1])), (size, size))
     _, numbers = scipy_components(links, directed=False)
-    _, first, inverse = np.unique(numbers[:rows], return_index=True, return_inverse=True)
+    return _by_first_appearance(numbers[:rows])
+
+
+def _by_first_appearance(values: npt.NDArray[Any]) -> Indices:
+    """Number equal values alike, from 0 on in the order in which they first stand there."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse].astype(np.int64)
 
 
@@ -98,18 +104,19 @@ def text_hashes(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
 
 def component_numbers(hashes: npt.NDArray[np.uint64], groups: Sequence[object] | None = None) -> Indices:
     """Number the components of rows that share a text's hash or a group (None is no group)."""
-    _, keys = np.unique(hashes, return_inverse=True)
-    edges = np.column_stack([np.arange(len(hashes)), keys])
-    if groups is not None:
-        first = int(keys.max(initial=-1)) + 1
-        codes: dict[object, int] = {}
-        grouped = [
-            (row, first + codes.setdefault(group, len(codes)))
-            for row, group in enumerate(groups)
-            if group is not None
-        ]
-        edges = np.concatenate([edges, np.asarray(grouped, dtype=np.int64).reshape(-1, 2)])
-    return _components(edges, rows=len(hashes))
+    alike = _by_first_appearance(hashes)
+    if groups is None:
+        return alike
+    first = int(alike.max(initial=-1)) + 1
+    codes: dict[object, int] = {}
+    grouped = [
+        (row, first + codes.setdefault(group, len(codes)))
+        for row, group in enumerate(groups)
+        if group is not None
+    ]
+    edges = np.column_stack([np.arange(len(alike)), alike])
+    edges = np.concatenate([edges, np.asarray(grouped, dtype=np.int64).reshape(-1, 2)])
+    return _components(edges, rows=len(alike))
 
 
 def hold_out(
