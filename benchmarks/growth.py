@@ -6,9 +6,9 @@ Each row is the first half of one sentence of the card rotten_tomatoes and the s
 pair once. The model is a tiny random one (two layers of 32) with a tokenizer of 4,000 pieces trained on
 them, so that what is measured is the package and not the model. Each step runs in a process
 of its own: `predict` is the command, csv in and csv out; `encode` fills the cache of encodings and reads it
-back (8 tokens of each text); `check` is the preflight of a recipe; `epoch` is a whole `train` on 2,000 of the rows. Memory is the
-most that the process held itself (anonymous pages; pages of mapped files are the system's to take back), and
-beside it the peak resident size. What the process holds before the first row is in both.
+back (8 tokens of each text); `check` is the preflight of a recipe; `epoch` is a whole `train` on 2,000 of the
+rows. Memory is the most that the process held itself (anonymous pages; pages of mapped files are the system's
+to take back), and beside it the peak resident size. What the process holds before the first row is in both.
 Sizes and steps that another call measured stay in the output.
 """
 
