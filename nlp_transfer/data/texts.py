@@ -11,7 +11,7 @@ import bisect
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, overload
 
 import numpy as np
@@ -59,7 +59,7 @@ class Texts(Sequence[str]):
         with file:
             schema = pyarrow.schema([("text", pyarrow.large_binary())])
             with pyarrow.ipc.new_file(file, schema) as writer:
-                for column in (*blocks, *map(_arrow, _in_blocks(rest))):
+                for column in chain(blocks, map(_arrow, _in_blocks(rest))):
                     writer.write_batch(pyarrow.record_batch([column], schema=schema))
             del blocks
             file.flush()

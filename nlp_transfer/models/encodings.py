@@ -41,9 +41,9 @@ def text_keys(texts: Sequence[str]) -> Keys:
 
 @dataclass(frozen=True)
 class _Part:
-    """Some rows: their keys, and the file with their vectors, or the vectors where none could be written."""
+    """So many rows, and the file with their vectors, or the vectors where none could be written."""
 
-    keys: Keys
+    rows: int
     file: Path | None
     vectors: Vectors | None = None
 
@@ -63,8 +63,9 @@ class VectorStore:
         self.folder = folder
         self.fingerprint = fingerprint
         files = sorted(folder.glob(f"{fingerprint}-*.arrow")) if folder.is_dir() else []
-        self.parts = [part for file in files if (part := _whole_part(file)) is not None]
-        self._sort_keys()
+        read = [(file, keys) for file in files if (keys := _keys_of_whole(file)) is not None]
+        self.parts = [_Part(len(keys), file) for file, keys in read]
+        self._take_keys([np.empty((0, KEY_BYTES), dtype=np.uint8), *(keys for _, keys in read)])
 
     def places(self, keys: Keys) -> Places:
         """Return for each key the number of its vector, -1 where there is none; shape (keys,)."""
@@ -88,13 +89,13 @@ class VectorStore:
     def add(self, keys: Keys, vectors: Vectors) -> None:
         """Keep vectors of shape (keys, hidden); where the disk does not take them, in memory alone."""
         try:
-            self.parts.append(_Part(keys, self._write(keys, vectors)))
+            self.parts.append(_Part(len(keys), self._write(keys, vectors)))
         except OSError as error:
             logger.warning(
                 "the encodings cannot be kept in %s (%s); the next run makes them again", self.folder, error
             )
-            self.parts.append(_Part(keys, None, vectors))
-        self._sort_keys()
+            self.parts.append(_Part(len(keys), None, vectors))
+        self._take_keys([self.keys, keys])
 
     def gather(self, places: Places) -> Vectors:
         """Return the vectors at these places, shape (places, hidden): in memory, or many of them mapped."""
@@ -126,13 +127,12 @@ class VectorStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=self.folder)
 
-    def _sort_keys(self) -> None:
-        keys = [part.keys for part in self.parts]
-        self.keys = np.concatenate(keys) if keys else np.empty((0, KEY_BYTES), dtype=np.uint8)
+    def _take_keys(self, keys: list[Keys]) -> None:
+        self.keys = np.concatenate(keys)
         halves = _first_halves(self.keys)
         self.order = np.argsort(halves, kind="stable")
         self.sorted = halves[self.order]
-        self.ends = np.cumsum([len(part) for part in keys], dtype=np.int64)
+        self.ends = np.cumsum([part.rows for part in self.parts], dtype=np.int64)
 
     def _write(self, keys: Keys, vectors: Vectors) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -156,11 +156,11 @@ def _content_hash(file: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
 
 
-def _whole_part(file: Path) -> _Part | None:
-    """Open a file of vectors; a damaged one is told and removed."""
+def _keys_of_whole(file: Path) -> Keys | None:
+    """Return the keys of a file of vectors; a damaged one is told and removed."""
     try:
         if file.stem.rpartition("-")[2] == _content_hash(file):
-            return _Part(_read(file)[0].copy(), file)
+            return _read(file)[0].copy()
         file.unlink()
         logger.warning("the cached encodings in %s are damaged; encoding again", file)
     except OSError as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from tqdm.auto import tqdm
@@ -24,7 +25,7 @@ from nlp_transfer.data.sources import cache_dir
 from nlp_transfer.models.batching import length_sorted_batches
 from nlp_transfer.models.encodings import KEY_BYTES, Keys, Vectors, VectorStore, text_keys
 
-# Texts whose vectors are written at a time: what a killed run loses at most.
+# Texts looked up, and written where they are new, at a time: what a killed run loses at most.
 KEPT_TEXTS = 20_000
 
 
@@ -56,35 +57,27 @@ def encode(
     store = VectorStore(
         cache or cache_dir() / "encodings", _fingerprint(encoder, tokenizer, max_length_tokens)
     )
-    keys = text_keys(texts)
-    _encode_missing(encoder, tokenizer, texts, keys, store, max_length_tokens=max_length_tokens, label=label)
-    return store.gather(store.places(keys))
+    places = np.empty(len(texts), dtype=np.int64)
+    with tqdm(total=len(texts), desc=label, unit="row", file=sys.stderr, disable=label is None) as bar:
+        for start in range(0, len(texts), KEPT_TEXTS):
+            chunk = texts[start : start + KEPT_TEXTS]
+            keys = text_keys(chunk)
+            missing = _first_of_each(keys, np.flatnonzero(store.places(keys) < 0))
+            bar.update(len(chunk) - len(missing))
+            if len(missing):
+                lacking = [chunk[row] for row in missing]
+                vectors = mean_pooled(
+                    encoder, tokenizer, lacking, max_length_tokens=max_length_tokens, label=None, bar=bar
+                )
+                store.add(keys[missing], vectors)
+            places[start : start + len(chunk)] = store.places(keys)
+    return store.gather(places)
 
 
-def _encode_missing(
-    encoder: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    keys: Keys,
-    store: VectorStore,
-    *,
-    max_length_tokens: int,
-    label: str | None,
-) -> None:
-    """Encode each text that the store lacks once, chunk by chunk: what a killed run encoded is kept."""
-    lacking = np.flatnonzero(store.places(keys) < 0)
-    _, first = np.unique(keys[lacking].view(f"V{KEY_BYTES}"), return_index=True)
-    missing = lacking[np.sort(first)]
-    if not len(missing):
-        return
-    with tqdm(total=len(missing), desc=label, unit="row", file=sys.stderr, disable=label is None) as bar:
-        for start in range(0, len(missing), KEPT_TEXTS):
-            rows = missing[start : start + KEPT_TEXTS]
-            chunk = [texts[row] for row in rows]
-            vectors = mean_pooled(
-                encoder, tokenizer, chunk, max_length_tokens=max_length_tokens, label=None, bar=bar
-            )
-            store.add(keys[rows], vectors)
+def _first_of_each(keys: Keys, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Leave of these rows the first of each key, in their order."""
+    _, first = np.unique(keys[rows].view(f"V{KEY_BYTES}"), return_index=True)
+    return rows[np.sort(first)]
 
 
 @torch.inference_mode()
