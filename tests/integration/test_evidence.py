@@ -187,19 +187,20 @@ def test_rows_learnt_by_heart_are_told_the_more_often_they_were_seen(
     """Half of the labels are wrong: what is right on learnt rows alone was learnt by heart."""
     path = noisy(tmp_path / "products.csv", "products", 600, wrong=0.5)
     found = {}
-    for passes in (1, 60):
+    for passes in (1, 150):
         recipe = make_recipe(
-            tmp_path / f"run{passes}", data__target={"path": str(path), "train_size": 60},
+            tmp_path / f"run{passes}", data__target={"path": str(path), "train_size": 32},
             adaptation__replay=0, adaptation__training={"num_train_epochs": passes},
             evaluation__baselines=["zero_shot"],
         )  # fmt: skip
         recipe.run()
         found[passes] = finding(recipe.folder, "membership_inference")
-    assert found[1]["value"] < 0.65 < 0.75 < found[60]["value"]
-    assert (found[60]["severity"], found[60]["advice"] != "") == ("warn", True)
-    gap = finding(tmp_path / "run60", "generalisation_train_test")
+    assert found[1]["value"] < 0.65
+    assert found[150]["value"] > max(0.65, found[1]["value"] + 0.1)
+    assert (found[150]["severity"], found[150]["advice"] != "") == ("warn", True)
+    gap = finding(tmp_path / "run150", "generalisation_train_test")
     assert gap["severity"] == "warn" and gap["value"] > 0.2
-    assert (tmp_path / "run60" / "model" / "calibration.json").exists() is False
+    assert (tmp_path / "run150" / "model" / "calibration.json").exists() is False
 
 
 def test_a_run_that_was_scored_before_gets_its_evidence_when_it_is_evaluated_again(
