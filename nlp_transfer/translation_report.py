@@ -102,16 +102,16 @@ def chain_outcome(recipe: TranslationTransfer) -> Outcome | None:
     chain = recipe.chain
     if chain is None:
         return None
-    scored = {
-        each.fingerprint: Scored.of(
-            _scorer(each.rows, recipe),
-            *(
-                read_translations(chain_file(recipe.folder, system, each.fingerprint))
-                for system in ("zero_shot", "adapted")
-            ),
+    scored = {}
+    for each in chain.scored:
+        written = {
+            system: [read_translations(chain_file(recipe.folder, system, each.fingerprint))]
+            for system in ("zero_shot", "adapted")
+        }
+        counts = _counted(each.rows, written)
+        scored[each.fingerprint] = Scored.of(
+            _scorer(each.rows, recipe), counts["zero_shot"][0], counts["adapted"][0]
         )
-        for each in chain.scored
-    }
     return outcome_of(chain, scored, run=recipe.folder, metric=PRIMARY)
 
 

@@ -64,6 +64,10 @@ def translation(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+# Findings of seconds and memory, which differ from run to run.
+TIMED = ("speed_", "resources")
+
+
 class Run:
     """A recipe's YAML and its run folder."""
 
@@ -92,6 +96,8 @@ class Run:
         content = json.loads((self.folder / "report.json").read_text())
         for scored in content["systems"].values():
             scored.pop("cost")
+        told = content["findings"]
+        content["findings"] = [each for each in told if not each["check"].startswith(TIMED)]
         content["provenance"]["config"].pop("output_dir")
         return content
 

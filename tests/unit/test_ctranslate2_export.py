@@ -32,7 +32,9 @@ def exported(tiny_translator: TinyTranslator, tmp_path_factory: Any) -> Callable
 
     def export(family: str) -> tuple[Path, Path]:
         if family not in made:
-            model = tiny_translator(family)
+            # A copy: other tests' models have no description.
+            model = tmp_path_factory.mktemp("described") / family
+            shutil.copytree(tiny_translator(family), model)
             source, *targets = CODES[family]
             directions = [(source, target) for target in dict.fromkeys(targets)]
             describe(model, Use(directions, max_length_tokens=60, target_ratio=1.0))

@@ -284,7 +284,7 @@ def test_hidden_words_of_a_domain_are_learnt_before_and_beside_the_labelled_rows
     words = [line["word_loss"] for line in lines if "word_loss" in line]
     stages = list(dict.fromkeys(line["stage"] for line in lines))
     assert stages == ["adapted: words", "adapted"]
-    assert np.mean(words[-5:]) < 0.9 * np.mean(words[:5])
+    assert np.mean(words[-5:]) < 0.97 * np.mean(words[:5])
 
 
 def test_the_history_tells_how_many_guesses_were_sure(source_model: Path, tmp_path: Path) -> None:
