@@ -61,12 +61,12 @@ def faults(results: dict[str, Any]) -> list[str]:
 
 def growth(results: dict[str, Any]) -> list[str]:
     """Tabulate seconds, milliseconds a row and peak memory by step and rows."""
-    lines = ["| step | rows | seconds | ms / row | peak MB | of it before the rows |"]
-    lines.append("|---|---:|---:|---:|---:|---:|")
+    lines = ["| step | rows | seconds | ms / row | own MB, peak | before the rows | resident MB, peak |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|")
     for step, cells in results["cells"].items():
         for rows, cell in sorted(cells.items(), key=lambda item: int(item[0])):
             each = f"{1000 * cell['seconds'] / int(rows):.3f}"
-            memory = f"{cell['peak_mb']} | {cell['before_mb']}"
+            memory = f"{cell['peak_mb']} | {cell['before_mb']} | {cell['rss_mb']}"
             lines.append(f"| {step} | {int(rows):,} | {cell['seconds']:.1f} | {each} | {memory} |")
     return lines
 
