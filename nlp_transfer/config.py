@@ -322,7 +322,18 @@ def yaml_reader() -> Any:
     reader: Any = YAML(typ="safe", pure=True)
     reader.default_flow_style = False
     reader.sort_base_mapping_type_on_output = False
+    reader.representer.add_representer(str, _represent_text)
     return reader
+
+
+# YAML 1.1's line breaks beyond LF and CR: the library writes them as they are and reads them as blanks.
+OTHER_LINE_BREAKS = frozenset("\x85\u2028\u2029")
+
+
+def _represent_text(representer: Any, text: str) -> Any:
+    """Have text with such a line break escaped, so that it is read back as it was."""
+    style = '"' if OTHER_LINE_BREAKS & set(text) else None
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def read_yaml(text: str, *, where: str) -> Any:

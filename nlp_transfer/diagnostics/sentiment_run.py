@@ -6,7 +6,6 @@ worth and forgetting are judged beside the scores, in sentiment_report.py.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +29,7 @@ from nlp_transfer.diagnostics import (
     unlabelled,
 )
 from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, missing, share
+from nlp_transfer.diagnostics.measuring import measured
 from nlp_transfer.findings import Finding
 
 # The systems that learnt from the target alone, in the order in which they are taken to compare with.
@@ -110,13 +110,7 @@ def run_diagnostics(run: FinishedRun, *, seconds: dict[str, float] | None = None
     Returns:
         One finding a diagnostic, in the order: mismatch, transfer, learning, trust, privacy.
     """
-    findings = []
-    for name, measure in DIAGNOSTICS.items():
-        began = time.perf_counter()
-        findings += list(measure(run))
-        if seconds is not None:
-            seconds[name] = time.perf_counter() - began
-    return findings
+    return measured(DIAGNOSTICS, run, seconds=seconds)
 
 
 def _personal_data(run: FinishedRun) -> Iterator[Finding]:

@@ -6,7 +6,6 @@ translation_sanity.py's; the parent's worth and forgetting are judged beside the
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from nlp_transfer.data.pairs import PairDomain, Pairs, TransferPairs
 from nlp_transfer.diagnostics import forgetting, overfitting, personal_data, resources, speed, text_mismatch
 from nlp_transfer.diagnostics.estimates import MIN_ROWS, RESAMPLES, Array, Estimate, too_few
+from nlp_transfer.diagnostics.measuring import measured
 from nlp_transfer.evaluation.intervals import bootstrap_weights
 from nlp_transfer.evaluation.translation_scores import chrf_of_counts, chrf_statistics
 from nlp_transfer.findings import Finding
@@ -55,13 +55,7 @@ def run_diagnostics(run: FinishedTranslations, *, seconds: dict[str, float] | No
         run: a finished one.
         seconds: is filled with what each group of diagnostics took.
     """
-    findings = []
-    for name, measure in DIAGNOSTICS.items():
-        began = time.perf_counter()
-        findings += list(measure(run))
-        if seconds is not None:
-            seconds[name] = time.perf_counter() - began
-    return findings
+    return measured(DIAGNOSTICS, run, seconds=seconds)
 
 
 def chrf_gap(learnt: Array, unseen: Array, *, seed: int = 0) -> Estimate:

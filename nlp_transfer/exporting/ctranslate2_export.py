@@ -53,14 +53,14 @@ def convert(source: Path, folder: Path, *, int8: bool) -> None:
             spec = _specification(loaded)
             spec.validate()
             spec.optimize(quantization="int8" if int8 else None)
-        (folder / MODEL).mkdir()
-        spec.save(str(folder / MODEL))
     except (AttributeError, KeyError, ValueError, TypeError, RuntimeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(
             f"{family} models like this one cannot be converted for CTranslate2 ({reason}); use the model "
             "as it is"
         ) from error
+    (folder / MODEL).mkdir()
+    spec.save(str(folder / MODEL))
 
 
 def _specification(loaded: LoadedTranslator) -> Any:

@@ -92,14 +92,15 @@ def write_graph(model: FullClassifier | ProbeClassifier, path: Path) -> None:
             )
             if program is None:
                 raise RuntimeError("the exporter returned nothing")
-            program.save(path)
-    except Exception as error:
+    except RuntimeError as error:  # OnnxExporterError among them, in which the exporter wraps all others.
         reason = " ".join(str(error).split())[:300]
         family = encoder.config.model_type
         raise ModelError(
             f"{family} models cannot be exported for ONNX Runtime with these versions ({reason}); use the "
             "model as it is"
         ) from error
+    # Outside: what the disk does is no word on the model.
+    program.save(path)
 
 
 def quantise(path: Path) -> None:

@@ -185,7 +185,9 @@ class FileJobs:
         except (TransferError, Refused) as error:
             told = error.detail if isinstance(error, Refused) else str(error)
             job.message, job.status = as_parameters(told), "failed"
-        except Exception:
+        except (
+            Exception
+        ):  # Whatever it is, the job ends and the worker takes the next; the log has all of it.
             log.exception("a file failed")
             job.message, job.status = INTERNAL, "failed"
         else:
