@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,28 +63,30 @@ def test_the_weighted_loss_of_parts_adds_up_to_that_of_the_whole() -> None:
     assert float(sum(parts)) == pytest.approx(float(each.mean()), rel=1e-5)
 
 
-@pytest.mark.parametrize(("method", "rate"), [("full", 5e-3), ("lora", 5e-3), ("lp_ft", 5e-4)])
+@pytest.mark.parametrize(
+    ("method", "rate", "passes"), [("full", 5e-3, 6), ("lora", 5e-3, 6), ("lp_ft", 2e-3, 12)]
+)
 def test_weights_raise_macro_f1_where_a_class_is_rare(
-    method: str, rate: float, tiny_model: Any, tmp_path: Path
+    method: str, rate: float, passes: int, tiny_model: Any, tmp_path: Path
 ) -> None:
+    """On average over three models: what a single random one makes of a few rows is chance."""
     train, test = imbalanced("movies", 200, seed=0), imbalanced("movies", 400, seed=3, every=5)
     assert train.labels.mean() < 0.1
-    scores, rare = {}, {}
-    for weights in (None, "balanced"):
+    scores: dict[str | None, list[float]] = {None: [], "balanced": []}
+    for seed, (weights, found) in itertools.product(range(3), scores.items()):
         procedure = Procedure(
             method, LABELS, 40, 0,
-            {"learning_rate": rate, "num_train_epochs": 6, "per_device_train_batch_size": 16, "bf16": False},
+            {"learning_rate": rate, "num_train_epochs": passes, "per_device_train_batch_size": 16,
+             "bf16": False},
             class_weights=weights,
         )  # fmt: skip
         trained = train_classifier(
-            str(tiny_model("bert")), procedure, train, label="test", folder=tmp_path / str(weights)
-        )
+            str(tiny_model("bert", seed=seed)), procedure, train, label="test",
+            folder=tmp_path / f"{weights}-{seed}",
+        )  # fmt: skip
         logits = predict_logits(trained.model, trained.tokenizer, test.texts, max_length_tokens=40)
-        scores[weights] = macro_f1(test.labels, logits.argmax(axis=1))
-        rare[weights] = int((logits.argmax(axis=1) == 1).sum())
-    assert rare["balanced"] > rare[None]
-    # lp_ft's head is a probe of random features here, which decides its score.
-    assert method == "lp_ft" or scores["balanced"] > scores[None] + 0.05, scores
+        found.append(macro_f1(test.labels, logits.argmax(axis=1)))
+    assert np.mean(scores["balanced"]) > np.mean(scores[None]) + 0.05, scores
 
 
 def test_weights_raise_a_probes_macro_f1_where_a_class_is_rare() -> None:

@@ -279,12 +279,12 @@ def test_hidden_words_of_a_domain_are_learnt_before_and_beside_the_labelled_rows
     import json
 
     history = tmp_path / "history.jsonl"
-    train(source_model, tmp_path / "run", method="mlm", history=history)
+    train(source_model, tmp_path / "run", method="mlm", history=history, passes=8)
     lines = [json.loads(line) for line in history.read_text().splitlines()]
     words = [line["word_loss"] for line in lines if "word_loss" in line]
     stages = list(dict.fromkeys(line["stage"] for line in lines))
     assert stages == ["adapted: words", "adapted"]
-    assert np.mean(words[-5:]) < 0.97 * np.mean(words[:5])
+    assert np.mean(words[-5:]) < 0.9 * np.mean(words[:5])
 
 
 def test_the_history_tells_how_many_guesses_were_sure(source_model: Path, tmp_path: Path) -> None:
