@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+NOTES = {"caveat": "Caveat", "leak_condition": "Leaks"}
 SHOWN = ("zero_shot", "probe", "target_only", "setfit", "adapted")
 
 
@@ -174,6 +176,104 @@ def runtime_speed(results: dict[str, Any]) -> list[str]:
     return lines
 
 
+def training_speed(results: dict[str, Any]) -> list[str]:
+    """Tabulate the epoch's seconds beside a stock Trainer's, with what they bought."""
+    means = ", ".join(f"{name} {100 * value:.1f}" for name, value in results["mean_accuracy"].items())
+    epochs = ", ".join(f"{ratio:.2f}" for ratio in results["probe_to_package_epoch"])
+    return [
+        *ratios("seconds / stock Trainer's", results["seconds_ratio_to_stock"]),
+        "",
+        f"Mean accuracy: {means}. The probe reaches {100 * results['probe_share_of_gain']:.0f}% of the gain.",
+        f"Probe's time over one epoch of the package's: {epochs}.",
+    ]
+
+
+def times_faster(results: dict[str, Any]) -> list[str]:
+    """Tabulate how many times faster the package is than each alternative."""
+    return ratios("times faster than", results["times_faster"])
+
+
+def null_verdicts(results: dict[str, Any]) -> list[str]:
+    """Tabulate how often the verdict spoke where there was nothing to say."""
+    lines = [
+        "| rows | seeds of a run | differ by | helped | harmed | runs | share, upper 95% bound |",
+        "|---:|---:|---|---:|---:|---:|---:|",
+    ]
+    for key, cell in results["cells"].items():
+        counts = f"{cell.get('helped', 0)} | {cell.get('harmed', 0)} | {cell['runs']}"
+        bound = f"{100 * cell['spoke_share']:.1f}%, {100 * cell['upper_95']:.1f}%"
+        lines.append(f"| {' | '.join(key.split('/'))} | {counts} | {bound} |")
+    return lines
+
+
+def flipped_source(results: dict[str, Any]) -> list[str]:
+    """Tabulate what the report says of a source with exchanged labels."""
+    lines = [
+        "| target labels | zero_shot | target_only | adapted | verdict | source_harm |",
+        "|---:|---:|---:|---:|---|---|",
+    ]
+    for size, cell in sorted(results["cells"].items(), key=lambda item: int(item[0])):
+        scores = [f"{100 * score['value']:.1f}" for score in cell["accuracy"].values()]
+        warned = ", ".join(finding["severity"] for finding in cell["source_harm"]) or "-"
+        said = f"{cell['verdict']['transfer']} ({100 * cell['verdict']['difference']:+.1f})"
+        lines.append(f"| {int(size):,} | {' | '.join(scores)} | {said} | {warned} |")
+    return lines
+
+
+def membership(results: dict[str, Any]) -> list[str]:
+    """Tabulate how well learnt rows are told from unseen ones, by passes over them."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for key, cell in results["cells"].items():
+        found.setdefault(int(key.partition("/")[0]), []).append(cell)
+    lines = [
+        "| passes | AUC of learnt rows | AUC of rows never seen | learnt rows right | test rows right |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for passes, cells in sorted(found.items()):
+        aucs = [
+            f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f}, {len(values)})"
+            for name in ("learnt", "control")
+            for values in [[cell["auc"][name]["value"] for cell in cells]]
+        ]
+        right = [cell_text([100 * cell["accuracy"][name] for cell in cells]) for name in ("learnt", "test")]
+        lines.append(f"| {passes} | {' | '.join([*aucs, *right])} |")
+    return lines
+
+
+def chain(results: dict[str, Any]) -> list[str]:
+    """Tabulate each test set's score after each step of a chain."""
+    last = list(results["steps"].values())[-1]["chain"]
+    lines = [f"| test set | n | after {' | after '.join(last['steps'])} |"]
+    lines.append(f"|---|---:|{'---:|' * len(last['steps'])}")
+    for each in last["test_sets"]:
+        scores = ["-" if score is None else f"{100 * score:.1f}" for score in each["scores"]]
+        lines.append(f"| {each['name']} | {each['n']} | {' | '.join(scores)} |")
+    return lines
+
+
+SEEDS = "; mean ± sample deviation (seeds)"
+# Files, what is added to their own words, and how each is tabulated.
+SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], list[str]]], ...] = (
+    ("quality_*", SEEDS, quality),
+    ("training_speed", "", training_speed),
+    ("predict_speed", "", times_faster),
+    ("translation_training_speed", "", times_faster),
+    ("translate_speed", "", times_faster),
+    ("runtime_speed_*", "", runtime_speed),
+    ("translation_quality_*", "", translation_quality),
+    ("translation_demo", "", demo),
+    ("unlabelled_*", SEEDS, unlabelled),
+    ("null_verdicts", "", null_verdicts),
+    ("flipped_source", "", flipped_source),
+    ("membership", "; mean (least to greatest, seeds)", membership),
+    ("chain", "", chain),
+    ("diagnostics_cost", "", diagnostics_cost),
+    ("faults", "", faults),
+    ("growth", "", growth),
+    ("soak", "", soak),
+)
+
+
 def main() -> None:
     lines = [
         "# Benchmarks",
@@ -183,62 +283,16 @@ def main() -> None:
         "hardware. Results that did not help stand in `results/defaults.json` and in",
         "`translation_defaults.json` beside those that did.",
     ]
-    for path in sorted(RESULTS.glob("quality_*.json")):
-        results = json.loads(path.read_text(encoding="utf-8"))
-        lines += ["", f"## {path.stem}", "", f"{results['what']}; mean ± sample deviation (seeds).", ""]
-        lines += quality(results)
-        lines += ["", f"Caveat: {results['caveat']}."] if "caveat" in results else []
-    for stem, key, name in (
-        ("training_speed", "seconds_ratio_to_stock", "seconds / stock Trainer's"),
-        ("predict_speed", "times_faster", "times faster than"),
-        ("translation_training_speed", "times_faster", "times faster than"),
-        ("translate_speed", "times_faster", "times faster than"),
-    ):
-        path = RESULTS / f"{stem}.json"
-        if path.exists():
+    for pattern, added, tabulate in SECTIONS:
+        for path in sorted(RESULTS.glob(f"{pattern}.json")):
             results = json.loads(path.read_text(encoding="utf-8"))
-            lines += ["", f"## {stem}", "", f"{results['what']}.", "", *ratios(name, results[key])]
-            lines += ["", f"Caveat: {results['caveat']}."] if "caveat" in results else []
-            if "mean_accuracy" in results:
-                means = ", ".join(f"{k} {100 * v:.1f}" for k, v in results["mean_accuracy"].items())
-                lines += [
-                    "",
-                    f"Mean accuracy: {means}. "
-                    f"The probe reaches {100 * results['probe_share_of_gain']:.0f}% of the gain.",
-                ]
-                ratio = results["probe_to_package_epoch"]
-                lines += [
-                    f"Probe's time over one epoch of the package's: {', '.join(f'{r:.2f}' for r in ratio)}."
-                ]
-    for path in sorted(RESULTS.glob("runtime_speed_*.json")):
-        results = json.loads(path.read_text(encoding="utf-8"))
-        lines += ["", f"## {path.stem}", "", f"{results['what']}, n = {results['rows']:,}.", ""]
-        lines += runtime_speed(results)
-        lines += ["", f"Caveat: {results['caveat']}."] if "caveat" in results else []
-    for path in sorted(RESULTS.glob("translation_quality_*.json")):
-        results = json.loads(path.read_text(encoding="utf-8"))
-        lines += ["", f"## {path.stem}", "", f"{results['what']}; one seed a cell.", ""]
-        lines += [*translation_quality(results), "", f"Leaks: {results['leak_condition']}."]
-    for path in sorted(RESULTS.glob("unlabelled_*.json")):
-        results = json.loads(path.read_text(encoding="utf-8"))
-        lines += ["", f"## {path.stem}", "", f"{results['what']}; mean ± sample deviation (seeds).", ""]
-        lines += unlabelled(results)
-        lines += ["", *(f"- {note}" for note in results.get("notes", []))]
-    if (RESULTS / "translation_demo.json").exists():
-        results = json.loads((RESULTS / "translation_demo.json").read_text(encoding="utf-8"))
-        lines += ["", "## translation_demo", "", f"{results['what']}.", "", *demo(results)]
-    for stem, tabulate in (
-        ("diagnostics_cost", diagnostics_cost),
-        ("faults", faults),
-        ("growth", growth),
-        ("soak", soak),
-    ):
-        if (RESULTS / f"{stem}.json").exists():
-            results = json.loads((RESULTS / f"{stem}.json").read_text(encoding="utf-8"))
-            lines += ["", f"## {stem}", "", f"{results['what']}.", "", *tabulate(results)]
-            lines += ["", f"Caveat: {results['caveat']}."] if "caveat" in results else []
-            if (RESULTS / f"{stem}.png").exists():
-                lines += ["", f"![{stem}](results/{stem}.png)"]
+            rows = f", n = {results['rows']:,}" if "rows" in results else ""
+            lines += ["", f"## {path.stem}", "", f"{results['what']}{rows}{added}.", "", *tabulate(results)]
+            notes = [f"{name}: {results[key]}." for key, name in NOTES.items() if key in results]
+            lines += [line for note in notes for line in ("", note)]
+            lines += ["", *(f"- {note}" for note in results["notes"])] if "notes" in results else []
+            if path.with_suffix(".png").exists():
+                lines += ["", f"![{path.stem}](results/{path.stem}.png)"]
     print("\n".join(lines))
 
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from nlp_transfer.config import RecipeConfig
 from nlp_transfer.diagnostics.estimates import Estimate
@@ -23,7 +26,10 @@ from nlp_transfer.diagnostics.learning_curves import (
     labels_saved,
     labels_saved_finding,
 )
+from nlp_transfer.diagnostics.transfer import gap_closed, gap_closed_finding
 from nlp_transfer.errors import ConfigError
+from nlp_transfer.evaluation.predicted import read_predicted
+from nlp_transfer.findings import Finding
 from nlp_transfer.recipes_by_task import recipe_class
 from nlp_transfer.reporting.report import TransferReport
 from nlp_transfer.runs import write_json, write_text
@@ -45,6 +51,9 @@ class LearningCurve:
     """For each system the area under its curve over log size."""
     saved: LabelsSaved | None
     """None where the system without transfer was not run."""
+    closed: dict[int, Estimate] = field(default_factory=dict)
+    """For each size but the largest the share of the gap that adaptation closed between the source model and
+    the one that learnt from the target alone at the largest. Sentiment."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for curve.json."""
@@ -54,8 +63,14 @@ class LearningCurve:
             "primary_metric": self.primary_metric,
             "curves": self.points,
             "areas": {system: dataclasses.asdict(area) for system, area in self.areas.items()},
-            "findings": [] if self.saved is None else [labels_saved_finding(self.saved).as_dict()],
+            "findings": [finding.as_dict() for finding in self._findings()],
         }
+
+    def _findings(self) -> Iterator[Finding]:
+        if self.saved is not None:
+            yield labels_saved_finding(self.saved)
+        for size, closed in self.closed.items():
+            yield gap_closed_finding(closed, sizes=(size, self.sizes[-1]))
 
     def curve_of(self, system: str) -> dict[int, list[float]]:
         """Return a system's scores by size, one a seed."""
@@ -100,6 +115,8 @@ def run_curve(config: RecipeConfig, *, sizes: Sequence[int], seeds: int) -> Lear
         if left:
             logger.info("curve: at least %.0f minutes left, if larger sizes took no longer", left / 60)
     curve = summed_up(config.task, reports)
+    if config.task == "sentiment":
+        curve = dataclasses.replace(curve, closed=gaps_closed(folder, curve))
     write_json(folder / "curve.json", curve.as_dict())
     save_figure(curve_figure(curve), folder / "curve.png")
     write_text(folder / "curve.md", curve_markdown(curve))
@@ -111,10 +128,44 @@ def _at_size(config: RecipeConfig, *, size: int, seeds: int) -> RecipeConfig:
     target = dataclasses.replace(config.data.target, train_size=size)
     return dataclasses.replace(
         config,
-        output_dir=str(Path(config.output_dir) / f"size-{size}"),
+        output_dir=str(_at(Path(config.output_dir), size)),
         data=dataclasses.replace(config.data, target=target),
         evaluation=dataclasses.replace(config.evaluation, seeds=list(range(seeds))),
     )
+
+
+def gaps_closed(folder: Path, curve: LearningCurve) -> dict[int, Estimate]:
+    """Measure the share of the gap that each size's adapted model closes, row by row, as means over seeds."""
+    *smaller, largest = curve.sizes
+    systems = {(point["system"], point["size"]): len(point["per_seed"]) for point in curve.points}
+    oracle = (AGAINST["sentiment"], largest)
+    if oracle not in systems or ("zero_shot", largest) not in systems:
+        return {}
+    right = {
+        key: _right(_at(folder, key[1]) / "predictions", key[0], seeds=seeds)
+        for key, seeds in systems.items()
+        if key in (oracle, ("zero_shot", largest)) or key[0] == "adapted"
+    }
+    groups = read_predicted(_at(folder, largest) / "predictions" / "adapted.target.jsonl").groups
+    return {
+        size: gap_closed(right["adapted", size], right["zero_shot", largest], right[oracle], groups=groups)
+        for size in smaller
+    }
+
+
+def _right(folder: Path, system: str, *, seeds: int) -> npt.NDArray[np.float64]:
+    """Return how often each of the target's test rows was right over the seeds, shape (rows,)."""
+    found = []
+    for seed in range(seeds):
+        place = folder / f"seed-{seed}" if seed else folder
+        predicted = read_predicted(place / f"{system}.target.jsonl")
+        labels = np.asarray([predicted.label_names.index(label) for label in predicted.labels])
+        found.append(predicted.probabilities.argmax(axis=1) == labels)
+    return np.asarray(np.mean(found, axis=0))
+
+
+def _at(folder: Path, size: int) -> Path:
+    return folder / f"size-{size}"
 
 
 def summed_up(task: str, reports: dict[int, TransferReport]) -> LearningCurve:

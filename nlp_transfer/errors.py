@@ -62,7 +62,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def for_terminal(text: str) -> str:
-    """Write out control characters in text from data, which could otherwise act on the terminal.
+    r"""Write out control characters in text from data, which could otherwise act on the terminal.
 
     >>> for_terminal("a label\x1b[31m")
     'a label\\x1b[31m'

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -153,21 +155,19 @@ def build_tiny_model(
     model = (AutoModel if labels is None else AutoModelForSequenceClassification).from_config(
         config, dtype=torch.float32
     )
+    with torch.no_grad():  # So that what a token is counts for more than where it stands: a probe can tell.
+        model.get_input_embeddings().weight.mul_(4)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def tiny_tokenizer(family: str) -> Any:
-    """Train a family's own kind of tokenizer on the sentences of both domains."""
+    """Make a family's own kind of tokenizer from the sentences of both domains, alike in every process.
+
+    The trainers of `tokenizers` for WordPiece and Unigram break ties another way in each process.
+    """
     import transformers
-    from tokenizers import (
-        ByteLevelBPETokenizer,
-        SentencePieceUnigramTokenizer,
-        Tokenizer,
-        models,
-        pre_tokenizers,
-        trainers,
-    )
+    from tokenizers import ByteLevelBPETokenizer
 
     texts = [text for domain in THINGS for text, _ in sentences(domain, 200, seed=7)]
     if family in ("bert", "distilbert", "electra", "mpnet"):
@@ -176,18 +176,20 @@ def tiny_tokenizer(family: str) -> Any:
             if family != "mpnet"
             else ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
         )
-        trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trained.train_from_iterator(
-            texts, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
-        )
         classes = {
             "bert": "BertTokenizer",
             "distilbert": "DistilBertTokenizer",
             "electra": "ElectraTokenizer",
             "mpnet": "MPNetTokenizer",
         }
-        return getattr(transformers, classes[family])(vocab=trained.get_vocab(), model_max_length=80)
+        counts = Counter(" ".join(texts).split())
+        letters = sorted(set("".join(texts)) - {" "})
+        words = [
+            word for word in sorted(counts, key=lambda word: (counts[word], word)) if word not in letters
+        ]
+        pieces = [*special, *words, *letters, *(f"##{letter}" for letter in letters)]
+        vocabulary = {name: number for number, name in enumerate(pieces)}
+        return getattr(transformers, classes[family])(vocab=vocabulary, model_max_length=80)
     if family in ("roberta", "modernbert"):
         trained = ByteLevelBPETokenizer()
         special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -196,9 +198,7 @@ def tiny_tokenizer(family: str) -> Any:
         return transformers.RobertaTokenizer(
             vocab=state["vocab"], merges=[tuple(pair) for pair in state["merges"]], model_max_length=70
         )
-    trained = SentencePieceUnigramTokenizer()
-    trained.train_from_iterator(texts, vocab_size=150, show_progress=False, unk_token="<unk>")
-    pieces = [tuple(piece) for piece in json.loads(trained.to_str())["model"]["vocab"] if piece[0] != "<unk>"]
+    pieces = unigram_pieces(texts)
     if family == "xlm-roberta":
         head = [(name, 0.0) for name in ("<s>", "<pad>", "</s>", "<unk>")]
         return transformers.XLMRobertaTokenizer(vocab=[*head, *pieces, ("<mask>", 0.0)], model_max_length=70)
@@ -207,3 +207,18 @@ def tiny_tokenizer(family: str) -> Any:
         return transformers.AlbertTokenizer(vocab=[*head, *pieces], model_max_length=70)
     head = [(name, 0.0) for name in ("[PAD]", "[UNK]", "[CLS]", "[SEP]")]
     return transformers.DebertaV2Tokenizer(vocab=[*head, *pieces, ("[MASK]", 0.0)], model_max_length=70)
+
+
+def unigram_pieces(texts: Sequence[str]) -> list[tuple[str, float]]:
+    """Train pieces and their scores by SentencePiece, which is alike in every process."""
+    import sentencepiece
+
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_writer=trained, vocab_size=150, hard_vocab_limit=False,
+        minloglevel=2,
+    )  # fmt: skip
+    learnt = sentencepiece.SentencePieceProcessor(model_proto=trained.getvalue())
+    special = ("<unk>", "<s>", "</s>")
+    pieces = [(learnt.id_to_piece(number), learnt.get_score(number)) for number in range(len(learnt))]
+    return [piece for piece in pieces if piece[0] not in special]

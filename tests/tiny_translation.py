@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny import write_csv
+from tiny import unigram_pieces, write_csv
 
 from nlp_transfer.data.pairs import Pairs
 
@@ -141,21 +141,13 @@ def tiny_tokenizer(family: str, folder: Path) -> Any:
             vocab=state["vocab"], merges=[tuple(pair) for pair in state["merges"]],
             src_lang="eng_Latn", tgt_lang="spa_Latn",
         )  # fmt: skip
-    pieces = _unigram(texts)
+    pieces = unigram_pieces(texts)
     if family == "mbart":
         return transformers.MBart50Tokenizer(
             vocab=[("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), *pieces], src_lang="en_XX", tgt_lang="es_XX"
         )
     head = [(name, 0.0) for name in ("<pad>", "</s>", "<unk>")]
     return transformers.T5Tokenizer(vocab=[*head, *pieces], extra_ids=0)
-
-
-def _unigram(texts: Sequence[str]) -> list[tuple[str, float]]:
-    from tokenizers import SentencePieceUnigramTokenizer
-
-    trained = SentencePieceUnigramTokenizer()
-    trained.train_from_iterator(texts, vocab_size=150, show_progress=False, unk_token="<unk>")
-    return [tuple(piece) for piece in json.loads(trained.to_str())["model"]["vocab"] if piece[0] != "<unk>"]
 
 
 def _sentencepiece(texts: Sequence[str], prefix: Path) -> tuple[list[str], Path]:

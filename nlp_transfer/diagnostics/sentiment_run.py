@@ -183,6 +183,9 @@ def _transfer(run: FinishedRun) -> Iterator[Finding]:
         gap = Estimate(-verdict["difference"], len(target.test), -verdict["high"], -verdict["low"])
         noise = f"row noise and {verdict['seed_noise']} seed noise"
         yield transfer.negative_transfer_finding(gap, noise=noise)
+    if run.data.source is not None and "zero_shot" in systems:
+        harm = transfer.source_harm(_right(systems["zero_shot"][0], target), target.test.labels)
+        yield transfer.source_harm_finding(harm)
     against = next((system for system in WITHOUT_SOURCE if system in systems), None)
     if against is not None:
         scores = [

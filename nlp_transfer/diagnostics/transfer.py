@@ -27,6 +27,8 @@ from nlp_transfer.findings import Finding
 Scores = npt.NDArray[Any]
 # Harm is told as soon as the interval lies above zero.
 MAX_NEGATIVE_TRANSFER = 0.0
+# What a constant answer scores.
+MIN_SOURCE_WORTH = 0.0
 MIN_GAP_CLOSED = 0.0
 # Ten points less on the target than on the source after adaptation: the target is not adapted to yet.
 MAX_DOMAIN_GAP = 0.10
@@ -62,6 +64,21 @@ def negative_transfer_gap(
         seed: of the bootstrap.
     """
     return paired_difference(target_only, with_source, groups=groups, seed=seed)
+
+
+def source_harm(source_right: npt.NDArray[np.bool_], labels: Integers) -> Estimate:
+    """Accuracy of the source model on the target, before adaptation, minus that of the most frequent class.
+
+    Below 0 the source teaches the opposite of what the target asks for: exchanged labels, or a word that
+    means something else there. Interval: paired bootstrap.
+
+    Args:
+        source_right: whether the source model is right on each target row, shape (rows,).
+        labels: true class ids of these, shape (rows,).
+    """
+    return paired_difference(
+        source_right.astype(np.float64), (labels == np.bincount(labels).argmax()).astype(np.float64)
+    )
 
 
 def gap_closed(
@@ -132,14 +149,36 @@ def negative_transfer_finding(
     )
 
 
-def gap_closed_finding(closed: Estimate, *, threshold: float = MIN_GAP_CLOSED) -> Finding:
-    """Word the share of the gap to the oracle that adaptation closed; warn where it surely widened."""
+def source_harm_finding(harm: Estimate, *, threshold: float = MIN_SOURCE_WORTH) -> Finding:
+    """Word what the source model was worth on the target; warn where it is surely worse than a constant."""
+    return judged(
+        "source_harm",
+        harm,
+        threshold=threshold,
+        bad=harm.high is not None and harm.high < threshold,
+        evidence="the source model on the target, before adaptation, against always answering the most "
+        f"frequent class: {harm.words('+.1f', factor=100)}, in points of accuracy",
+        advice="the source says the opposite here: compare the two domains' labels and the label map",
+    )
+
+
+def gap_closed_finding(
+    closed: Estimate, *, sizes: tuple[int, int] | None = None, threshold: float = MIN_GAP_CLOSED
+) -> Finding:
+    """Word the share of the gap to the oracle that adaptation closed; warn where it surely widened.
+
+    Args:
+        closed: what was measured.
+        sizes: target labels of the adapted model, and of the oracle.
+        threshold: what the upper end is held against.
+    """
+    learnt = "" if sizes is None else f" with {sizes[0]:,} target labels, the oracle with {sizes[1]:,}"
     return judged(
         "gap_closed",
         closed,
         threshold=threshold,
         bad=closed.high is not None and closed.high < threshold,
-        evidence=f"share of the gap between source model and oracle that adaptation closed: "
+        evidence=f"share of the gap between source model and oracle that adaptation closed{learnt}: "
         f"{closed.words('.2f')}",
         advice="the source model alone is better: use it as it is",
     )

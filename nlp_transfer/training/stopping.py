@@ -2,7 +2,7 @@
 
 So a stopped run goes on at the step where it stood. A second signal takes effect at once. Several processes
 get a signal at different steps and would wait for each other while saving: they stop at once, and go on from
-the last checkpoint. What happens on a signal is left to whoever handled it before (cli.py).
+the last checkpoint. What happens on a signal is left to whoever handled it before (commands/process.py).
 """
 
 from __future__ import annotations

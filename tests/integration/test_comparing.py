@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,8 @@ MakeRecipe = Callable[..., SentimentTransfer]
 @pytest.fixture
 def call(monkeypatch: Any, capsys: Any) -> Callable[..., tuple[int, str, str]]:
     """Run the command; return its status, what it printed, and what it complained of."""
-    monkeypatch.setattr(cli, "_log_to_stderr", lambda level: None)
-    monkeypatch.setattr(cli.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(cli, "log_to_stderr", lambda level: None)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["nlp-transfer", *map(str, arguments)])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nlp_transfer.curve import run_curve, summed_up
+from nlp_transfer.curve import LearningCurve, gaps_closed, run_curve, summed_up
 from nlp_transfer.errors import ConfigError
 from nlp_transfer.reporting.report import TransferReport
 
@@ -42,6 +42,10 @@ def test_it_leaves_a_table_and_a_figure(finished_curve: Path) -> None:
     assert (finished_curve / "curve.png").read_bytes().startswith(b"\x89PNG")
     text = (finished_curve / "curve.md").read_text()
     assert "| system | 16 | 32 | area |" in text and "| adapted |" in text
+    findings = json.loads((finished_curve / "curve.json").read_text())["findings"]
+    assert [finding["check"] for finding in findings] == ["labels_saved", "gap_closed"]
+    assert "24 rows, at least 30 are needed" in findings[1]["evidence"]
+    assert findings[1]["evidence"] in text
 
 
 def test_started_again_it_trains_nothing(finished_curve: Path, make_recipe: Any, trained: list[str]) -> None:
@@ -56,6 +60,38 @@ def test_senseless_sizes_and_seeds_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="--sizes 16,64,256 --seeds 3"):
         run_curve(make_recipe(tmp_path / "run").config, sizes=sizes, seeds=seeds)
+
+
+def test_the_gap_to_learning_from_the_target_alone_is_closed_by_half(tmp_path: Path) -> None:
+    """Of 100 rows: the source model 60, the target alone with 32 labels 80, adapted with 16 70."""
+    right = {
+        (16, "adapted", ""): 70, (16, "zero_shot", ""): 60, (16, "target_only", ""): 50,
+        (32, "adapted", ""): 90, (32, "zero_shot", ""): 60, (32, "target_only", ""): 78,
+        (32, "target_only", "seed-1"): 82, (32, "adapted", "seed-1"): 90, (16, "adapted", "seed-1"): 70,
+        (16, "target_only", "seed-1"): 50,
+    }  # fmt: skip
+    for (size, system, seed), rows in right.items():
+        folder = tmp_path / f"size-{size}" / "predictions" / seed
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = [
+            {"id": str(row), "label": "positive", "probabilities": {"negative": 1 - sure, "positive": sure}}
+            for row in range(100)
+            for sure in [0.9 if row < rows else 0.1]
+        ]
+        (folder / f"{system}.target.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    points = [
+        {"system": system, "size": size, "per_seed": [0.5] * (1 if system == "zero_shot" else 2)}
+        for size in (16, 32)
+        for system in ("zero_shot", "target_only", "adapted")
+    ]
+    curve = LearningCurve("sentiment", "accuracy", points, {}, None)
+    closed = gaps_closed(tmp_path, curve)
+    assert list(closed) == [16]
+    assert closed[16].value == pytest.approx(0.5)
+    assert closed[16].low is not None and closed[16].high is not None
+    assert 0.2 < closed[16].low < 0.5 < closed[16].high < 0.8
+    without = [point for point in points if point["system"] != "target_only"]
+    assert gaps_closed(tmp_path, LearningCurve("sentiment", "accuracy", without, {}, None)) == {}
 
 
 def report_with(adapted: list[float], target_only: list[float]) -> TransferReport:

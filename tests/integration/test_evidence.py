@@ -22,7 +22,8 @@ MakeRecipe = Callable[..., SentimentTransfer]
 MEASURED = {
     "domain_distance", "two_sample_test", "kernel_two_sample_test", "new_words", "tokens_per_word",
     "label_shift", "estimated_label_shift", "domain_gap", "accuracy_without_labels", "negative_transfer",
-    "speed_against_target_only", "last_step", "generalisation_train_test", "generalisation_dev_test",
+    "source_harm", "speed_against_target_only", "last_step",
+    "generalisation_train_test", "generalisation_dev_test",
     "weight_drift", "resources", "forgetting", "calibration", "coverage", "membership_inference",
     "personal_data", "source_model",
 }  # fmt: skip

@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("recipes_by_task", "demos"),
     ("studies", "curve"),
     ("serving", "exporting"),
+    ("commands",),
     ("cli",),
 )
 RANK = {unit: rank for rank, layer in enumerate(LAYERS) for unit in layer}

@@ -24,7 +24,8 @@ LABELS = ["negative", "positive"]
 ALWAYS = {
     "personal_data", "new_words", "label_shift", "domain_gap", "accuracy_without_labels",
     "estimated_label_shift",
-    "negative_transfer", "stochastic_order_adapted_target_only", "speed_against_target_only", "last_step",
+    "negative_transfer", "source_harm", "stochastic_order_adapted_target_only",
+    "speed_against_target_only", "last_step",
     "calibration", "coverage",
 }  # fmt: skip
 WITH_FEATURES = {"domain_distance", "two_sample_test", "kernel_two_sample_test"}
@@ -221,6 +222,16 @@ def test_a_source_that_harms_is_told():
     finding = by_name(finished(adapted=0.50, target_only=0.90, seeds=5))["negative_transfer"]
     assert (finding.severity, finding.value) == ("warn", pytest.approx(0.4))
     assert "measured seed noise" in finding.evidence
+
+
+def test_a_source_that_says_the_opposite_is_told():
+    run = finished()
+    predicted = dict(run.predicted["target"], zero_shot=[answers(run.data.target.test.labels, accuracy=0.2)])
+    flipped = dataclasses.replace(run, predicted={**run.predicted, "target": predicted})
+    finding = by_name(flipped)["source_harm"]
+    assert (finding.severity, finding.value) == ("warn", pytest.approx(0.2 - 0.5))
+    assert by_name(run)["source_harm"].severity == "info"
+    assert by_name(run)["source_harm"].value == pytest.approx(0.75 - 0.5)
 
 
 def test_seeds_are_put_in_order():

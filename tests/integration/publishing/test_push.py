@@ -455,14 +455,14 @@ def test_the_command_and_the_code_in_the_card_do_as_printed(
 def test_the_command_prints_a_dry_run_and_ends_as_a_push_would(
     hub: FakeHub, finished: Path, monkeypatch: Any, capsys: Any
 ) -> None:
-    from nlp_transfer import cli
+    from nlp_transfer.commands import using
 
     with pytest.raises(PublishError, match="base licence"):
-        cli.push(str(finished), "ada/products", dry_run=True)
+        using.push(str(finished), "ada/products", dry_run=True)
     assert "CLOSED  base licence" in capsys.readouterr().out
-    cli.push(str(finished), "ada/products", dry_run=True, override="mine")
+    using.push(str(finished), "ada/products", dry_run=True, override="mine")
     assert "for this reason: mine" in capsys.readouterr().out
-    cli.push(str(finished), "ada/products", override="mine")
+    using.push(str(finished), "ada/products", override="mine")
     assert capsys.readouterr().out == f"{hub.url}/ada/products (private), revision v1\n"
 
 
