@@ -1,7 +1,7 @@
 """The reference pages that are made from the code: the keys of a recipe and the commands.
 
 conf.py puts them in where a page has a comment such as `<!-- config reference -->`. What a key or a command
-means is said once, in config.py and commands/.
+means is said once, in config/keys.py and commands/.
 """
 
 from __future__ import annotations

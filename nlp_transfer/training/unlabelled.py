@@ -33,7 +33,7 @@ SAVED_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Texts without labels and how they are learnt: plain values out of a recipe; see config.py."""
+    """Texts without labels and how they are learnt: plain values out of a recipe; see config/keys.py."""
 
     texts: Sequence[str]
     method: str

@@ -1,0 +1,148 @@
+"""What is wrong with a recipe that no field alone can show, each as a line that says how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nlp_transfer.config.keys import (
+    FORMATS,
+    POSSIBLE_BASELINES,
+    SENTIMENT_KEYS,
+    TRANSLATION_KEYS,
+    AdaptationConfig,
+    DomainConfig,
+    RecipeConfig,
+)
+
+
+def training_problems(content: Mapping[str, Any], section: Sequence[str]) -> list[str]:
+    """Check a `training:` block against the installed `transformers.TrainingArguments`."""
+    node: Any = content
+    for name in section:
+        node = node.get(name) if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping) or not node:
+        return []
+    from nlp_transfer.arguments import argument_problems
+
+    where = ".".join(section)
+    problems = [f"{where}.{problem}" for problem in argument_problems(node)]
+    if len(section) > 1 and "seed" in node:
+        problems.append(f"{where}.seed: one seed starts both stages; set training.seed")
+    return problems
+
+
+def domain_problems(config: RecipeConfig) -> list[str]:
+    """Check what one field alone cannot show."""
+    problems = [*_model_problems(config), *_baseline_problems(config), *_guard_problems(config)]
+    problems += _adaptation_problems(config)
+    for name in ("source", "target"):
+        domain: DomainConfig | None = getattr(config.data, name)
+        if domain is not None:
+            problems += [f"data.{name}{problem}" for problem in _one_domain(domain, config.task)]
+    return problems
+
+
+def _model_problems(config: RecipeConfig) -> list[str]:
+    model = config.model
+    if (model.path is None) == (model.architecture is None):
+        return ["model: give path, or architecture to make a translation model anew"]
+    if model.architecture is not None and config.task != "translation":
+        return ["model.architecture: only translation models are made anew; give model.path"]
+    if model.architecture is not None and model.architecture.hidden_size % model.architecture.attention_heads:
+        return ["model.architecture.hidden_size: must be a multiple of attention_heads"]
+    return []
+
+
+def _baseline_problems(config: RecipeConfig) -> list[str]:
+    possible = POSSIBLE_BASELINES[config.task]
+    return [
+        f"evaluation.baselines: {system} is no baseline of a {config.task} recipe; known: "
+        f"{', '.join(possible)}"
+        for system in config.evaluation.baselines
+        if system not in possible
+    ]
+
+
+def _guard_problems(config: RecipeConfig) -> list[str]:
+    """Refuse a guard that could never close: an accuracy cannot fall by one or more."""
+    guard = config.adaptation.guard
+    if guard is None or config.task != "sentiment" or guard.max_drop < 1:
+        return []
+    return [
+        f"adaptation.guard.max_drop: is {guard.max_drop:g}, and accuracy is counted from 0 to 1: give 0.01 "
+        "for one point"
+    ]
+
+
+def _adaptation_problems(config: RecipeConfig) -> list[str]:
+    """Check that what an adaptation learns besides labelled rows goes with its task and its method."""
+    adaptation, blank = config.adaptation, AdaptationConfig()
+    smoothing = {**config.training, **adaptation.training}.get("label_smoothing_factor")
+    problems = []
+    if config.task == "translation":
+        sentiment_keys = ("unlabelled", "class_weights", "selection_metric")
+        problems += [
+            f"adaptation.{key}: is not a key of translation recipes"
+            for key in sentiment_keys
+            if getattr(adaptation, key) != getattr(blank, key)
+        ]
+    if smoothing and (adaptation.unlabelled or adaptation.class_weights):
+        problems.append(
+            "training.label_smoothing_factor: goes neither with adaptation.unlabelled nor with "
+            "adaptation.class_weights; leave it out"
+        )
+    if adaptation.unlabelled is None:
+        return problems
+    if adaptation.unlabelled.card is not None and adaptation.unlabelled.path is not None:
+        problems.append("adaptation.unlabelled: give card or path, not both")
+    if adaptation.method == "probe":
+        problems.append(
+            "adaptation.unlabelled: unlabelled text trains weights, and a probe leaves them as they are; set "
+            "adaptation.method: full, lora or lp_ft"
+        )
+    return problems
+
+
+def _one_domain(domain: DomainConfig, task: str) -> list[str]:
+    """Check one domain: where its rows are, and that its keys are the task's."""
+    aligned = ("src_path", "tgt_path") if domain.src_path or domain.tgt_path else ()
+    given = [key for key in ("card", "path", "splits", *aligned[:1]) if getattr(domain, key) is not None]
+    problems = []
+    if len(given) != 1:
+        problems.append(
+            f": give exactly one of card, path, splits (got {', '.join(given) or 'none'}); "
+            "`nlp-transfer cards list` shows the cards"
+        )
+    if aligned and not (domain.src_path and domain.tgt_path):
+        problems.append(": src_path and tgt_path belong together; give both")
+    if domain.splits is not None:
+        unknown = sorted(set(domain.splits) - {"train", "dev", "test"})
+        missing = sorted({"train", "test"} - set(domain.splits))
+        problems += [f".splits: unknown split {split}" for split in unknown]
+        problems += [f".splits: {split} is missing" for split in missing]
+    problems += _format_problems(domain.format, task)
+    blank = DomainConfig()
+    foreign = SENTIMENT_KEYS if task == "translation" else TRANSLATION_KEYS
+    problems += [
+        f".{key}: is not a key of {task} recipes"
+        for key in foreign
+        if getattr(domain, key) != getattr(blank, key)
+    ]
+    if task == "translation" and not (domain.src_lang and domain.tgt_lang):
+        problems.append(
+            ": give src_lang and tgt_lang, the codes of the two languages (src_lang: en, tgt_lang: gl)"
+        )
+    return problems
+
+
+def _format_problems(format: str | None, task: str) -> list[str]:
+    """Refuse a format that holds no labelled texts, or no pairs."""
+    if format is None or format in FORMATS[task]:
+        return []
+    mend = (
+        "give two plain text files by src_path and tgt_path instead of path and format"
+        if format == "txt"
+        else f"give one of {', '.join(FORMATS[task])}, or leave it out to follow the file's name"
+    )
+    return [f".format: {format} is no format of {task} recipes; {mend}"]
