@@ -1,31 +1,28 @@
 """The base of both recipes: check, train, evaluate, report, save, each from what the one before left in the
 folder.
 
-A subclass says what its data, its systems and its models are; this class keeps the order, remembers finished
-stages and assembles the report. Several processes run the same code: all train together, the main one does
-the rest.
+A subclass says what its data, its systems and its models are; this class keeps the order and assembles the
+report. How a stage is run once and remembered stands in stages.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from nlp_transfer.chain import Chain, Outcome, preflight_findings, take_predictions
-from nlp_transfer.config import RecipeConfig, as_dict, load_config, write_yaml
+from nlp_transfer.config import RecipeConfig, load_config
 from nlp_transfer.continuing import Continuing
 from nlp_transfer.data.checks import gravest_first
-from nlp_transfer.disk import write_failures_told
 from nlp_transfer.errors import ConfigError, DataError, RunError
 from nlp_transfer.history import TestSet
-from nlp_transfer.runs import RunFolder, environment, fingerprint, refusal_of, refuse_model, write_json
+from nlp_transfer.runs import environment, fingerprint, refusal_of, refuse_model, write_json
+from nlp_transfer.stages import StagedRun
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
@@ -33,10 +30,9 @@ if TYPE_CHECKING:
     from nlp_transfer.reporting.report import TransferReport
 
 logger = logging.getLogger(__name__)
-Made = TypeVar("Made")
 
 
-class TransferRecipe(ABC):
+class TransferRecipe(StagedRun):
     """One recipe: a configuration and a run folder.
 
     Args:
@@ -52,9 +48,7 @@ class TransferRecipe(ABC):
     def __init__(self, config: RecipeConfig) -> None:
         if config.task != self.task:
             raise ConfigError(f"task is {config.task}; {type(self).__name__} runs {self.task} recipes")
-        self.config = config
-        self.folder = Path(config.output_dir).expanduser()
-        self._open_folder: RunFolder | None = None
+        super().__init__(config)
         self._checked: DataReport | None = None
         self.continuing = Continuing(config, self.folder, load=self._load_earlier, metric=self.primary_metric)
 
@@ -103,11 +97,6 @@ class TransferRecipe(ABC):
     @abstractmethod
     def _chain_outcome(self) -> Outcome | None:
         """Sum up what became of the chain; None where there is none."""
-
-    @property
-    @abstractmethod
-    def _fingerprint(self) -> str:
-        """A hash of every row that the run uses, and of the model that it starts from."""
 
     @abstractmethod
     def _train_source(self) -> dict[str, Any]:
@@ -177,7 +166,7 @@ class TransferRecipe(ABC):
                 seeds = self.config.evaluation.seeds
                 folder.begin(
                     environment(seeds=seeds, num_processes=self.num_processes()),
-                    inputs=self._data_fingerprint(),
+                    inputs=self._fingerprint,
                 )
                 write_json(folder.path / "data.json", report.as_dict())
             if self._has_source_stage():
@@ -295,7 +284,7 @@ class TransferRecipe(ABC):
         """Return what making a scored system cost, at the first seed."""
         folder = self._require_folder()
         stage = "adapted" if system == "adapted" else f"score {system} seed {self.first_seed}"
-        return folder.finished(stage, inputs=self._data_fingerprint()) or {}
+        return folder.finished(stage, inputs=self._fingerprint) or {}
 
     def predictions_folder(self, seed: int) -> Path:
         """Return where the predictions of one of `evaluation.seeds` are."""
@@ -382,85 +371,9 @@ class TransferRecipe(ABC):
         write_card(self.folder)
         return report
 
-    def _data_fingerprint(self) -> str:
-        return self._fingerprint
-
     def _has_source_stage(self) -> bool:
         return (
             self.config.data.source is not None
             and self.config.source_stage is not None
             and self.config.continue_from is None
         )
-
-    def _stage(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Run a stage unless it finished before from the same data; return its notes."""
-        folder = self._require_folder()
-        notes = self._finished(name)
-        if notes is not None:
-            logger.info("%s: finished before, not run again", name)
-            return notes
-        notes = make()
-        if self._is_main():
-            folder.finish(name, inputs=self._data_fingerprint(), notes=notes)
-        self._wait()
-        return notes
-
-    def _finished(self, name: str) -> dict[str, Any] | None:
-        """Return a finished stage's notes. The main process looks for all: later it may be finished."""
-        folder, inputs = self._require_folder(), self._data_fingerprint()
-        return self._on_main(lambda: folder.finished(name, inputs=inputs))
-
-    @contextmanager
-    def _run_folder(self) -> Iterator[RunFolder]:
-        """Hold the run folder; inside another stage's hold, it is that one's."""
-        if self._open_folder is not None:
-            yield self._open_folder
-            return
-        from nlp_transfer.data.sources import cache_dir
-        from nlp_transfer.training.launching import require_asked_processes
-
-        require_asked_processes()
-        folder = RunFolder(self.folder, resolved_config=write_yaml(self._resolved()), main=self._is_main())
-        # A folder that is refused stops all processes, not the one alone that holds it.
-        self._on_main(folder.hold)
-        self._open_folder = folder
-        try:
-            with write_failures_told(
-                f"the run in {self.folder} stopped: a file could not be written",
-                f"make room there and in the cache, {cache_dir()}; the same command goes on from the last "
-                "finished stage or checkpoint",
-            ):
-                yield folder
-        finally:
-            self._open_folder = None
-            folder.release()
-
-    def _require_folder(self) -> RunFolder:
-        if self._open_folder is None:
-            raise RuntimeError("a stage ran outside the run folder's hold")
-        return self._open_folder
-
-    def _resolved(self) -> dict[str, Any]:
-        return json.loads(json.dumps(as_dict(self.config)))  # type: ignore[no-any-return]
-
-    def _is_main(self) -> bool:
-        from nlp_transfer.training.processes import is_main
-
-        return is_main()
-
-    def num_processes(self) -> int:
-        """Return how many processes train together."""
-        from nlp_transfer.training.processes import num_processes
-
-        return num_processes()
-
-    def _wait(self) -> None:
-        from nlp_transfer.training.processes import wait_for_all
-
-        wait_for_all()
-
-    def _on_main(self, make: Callable[[], Made]) -> Made:
-        """Compute something on the main process; the others wait and get the same object."""
-        from nlp_transfer.training.processes import computed_on_main
-
-        return computed_on_main(make)

@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("chain", "making", "translation_making", "translation_preflight"),
     ("continuing", "systems", "translation_systems"),
     ("evidence", "translation_evidence"),
+    ("stages",),
     ("recipe",),
     ("sentiment_report", "translation_report"),
     ("sentiment", "translation"),
