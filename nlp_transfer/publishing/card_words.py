@@ -13,7 +13,8 @@ from nlp_transfer.publishing.licences import judge_licence
 from nlp_transfer.publishing.origin import BaseModel
 from nlp_transfer.reporting.chain_tables import chain_headings, chain_rows
 from nlp_transfer.reporting.markdown import escaped, table
-from nlp_transfer.reporting.report import METRICS, TransferReport, metric_of
+from nlp_transfer.reporting.report import TransferReport
+from nlp_transfer.reporting.wording import METRICS, metric_of
 
 HUB_DATA = re.compile(r"hub://([^@]+)@")
 PRIVACY_CHECK = re.compile(r"privacy|memori[sz]|membership|extraction|exposure|canary")

@@ -22,7 +22,8 @@ from nlp_transfer.publishing.licences import judge_licence
 from nlp_transfer.publishing.origin import BaseModel, find_base
 from nlp_transfer.reporting.chain_tables import chain_sentences
 from nlp_transfer.reporting.markdown import escaped
-from nlp_transfer.reporting.report import TransferReport, metric_of
+from nlp_transfer.reporting.report import TransferReport
+from nlp_transfer.reporting.wording import metric_of
 from nlp_transfer.runs import write_text
 
 PIPELINES = {"sentiment": "text-classification", "translation": "translation"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nlp_transfer.reporting.plots import minus
-from nlp_transfer.reporting.report import Metric
+from nlp_transfer.reporting.wording import Metric
 
 SECONDS = ("seconds", "selection_seconds", "source_seconds")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from nlp_transfer.reporting.cells import NONE, Cell, Column, Row, Table
 from nlp_transfer.reporting.plots import minus
-from nlp_transfer.reporting.report import Metric, TransferReport, metric_of
+from nlp_transfer.reporting.report import TransferReport
+from nlp_transfer.reporting.wording import Metric, metric_of
 
 KEPT = {True: "yes", False: "no", None: "not scored"}
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from nlp_transfer.evaluation.scores import CALIBRATION_BINS
 from nlp_transfer.reporting.figures import BLUE, BOLD, GREY, INK, LIGHT, PLAIN, new_figure, short, tidy
-from nlp_transfer.reporting.report import TransferReport, metric_of
+from nlp_transfer.reporting.report import TransferReport
+from nlp_transfer.reporting.wording import metric_of
 
 Array = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from nlp_transfer.reporting.figures import BLUE, GREY, INK, new_figure, short, tidy
 from nlp_transfer.reporting.markdown import escaped, table
-from nlp_transfer.reporting.report import metric_of, printable
+from nlp_transfer.reporting.wording import metric_of, printable
 
 # Lines that are told apart without colour too.
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 3)), (0, (3, 1)))

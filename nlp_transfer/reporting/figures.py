@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nlp_transfer.disk import PART
-from nlp_transfer.reporting.report import TransferReport, metric_of, printable
+from nlp_transfer.reporting.report import TransferReport
+from nlp_transfer.reporting.wording import metric_of, printable
 
 DPI = 160
 WIDTH_INCHES = 9.6

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from nlp_transfer.config import write_yaml
 from nlp_transfer.reporting import chain_tables, lights, plots, tables
 from nlp_transfer.reporting.markdown import ALTERNATIVE_TEXTS
-from nlp_transfer.reporting.report import TransferReport, metric_of, printable
+from nlp_transfer.reporting.report import TransferReport
+from nlp_transfer.reporting.wording import metric_of, printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -11,7 +11,8 @@ from typing import Any
 
 from nlp_transfer.config import write_yaml
 from nlp_transfer.reporting.chain_tables import chain_headings, chain_rows, chain_sentences
-from nlp_transfer.reporting.report import METRICS, TransferReport, metric_of, printable
+from nlp_transfer.reporting.report import TransferReport
+from nlp_transfer.reporting.wording import METRICS, metric_of, printable
 
 DATA_COLUMNS = ("card", "revision", "train", "dev", "test", "unused", "dropped", "fingerprint", "licence")
 ALTERNATIVE_TEXTS = {

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nlp_transfer.reporting.report import Metric, printable
+from nlp_transfer.reporting.wording import Metric, printable
 
 ROW_PIXELS = 34
 TOP_PIXELS = 26

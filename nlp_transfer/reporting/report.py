@@ -6,12 +6,8 @@ markdown.py and figures.py, which only draw. What the numbers are is decided bef
 
 from __future__ import annotations
 
-import contextlib
-import getpass
 import json
 import math
-import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nlp_transfer.errors import DataError
+from nlp_transfer.reporting.public import without_paths
 from nlp_transfer.runs import write_json, write_text
 
 SCHEMA = 1
@@ -44,71 +41,6 @@ FROM_SOURCE_MODEL = ("zero_shot", "adapted")
 LEARNT_ELSEWHERE = "not known (external)"
 # What the rows of a task are called where they are counted.
 ROWS_CALLED = {"sentiment": "labels", "translation": "pairs"}
-_DIRECTION_MARKS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is written."""
-
-    label: str
-    factor: float = 100.0
-    """What the value in the report is multiplied by."""
-    unit: str = "%"
-    difference_unit: str = "points"
-    digits: int = 1
-    lowest_is_best: bool = False
-
-    @property
-    def heading(self) -> str:
-        """The label with its unit, for the head of a column."""
-        return f"{self.label} {self.unit}".strip()
-
-    def rounded(self, value: float) -> float:
-        """Return the value as it is shown."""
-        return round(value * self.factor, self.digits)
-
-    def text(self, value: float | None, *, signed: bool = False) -> str:
-        """Write a value, or `-` where there is none.
-
-        >>> METRICS["accuracy"].text(0.8125), METRICS["accuracy"].text(0.03, signed=True)
-        ('81.2', '+3.0')
-        """
-        if value is None:
-            return "-"
-        return format(value * self.factor, f"{'+' if signed else ''}.{self.digits}f")
-
-
-METRICS = {
-    "accuracy": Metric("accuracy"),
-    "macro_f1": Metric("macro-F1"),
-    "matthews_correlation": Metric("Matthews", factor=1.0, unit="", difference_unit="", digits=3),
-    "expected_calibration_error": Metric("ECE", lowest_is_best=True),
-    "chrf++": Metric("chrF++", factor=1.0, unit=""),
-    "bleu": Metric("BLEU", factor=1.0, unit=""),
-    "ter": Metric("TER", factor=1.0, unit="", lowest_is_best=True),
-}
-
-
-def metric_of(name: str) -> Metric:
-    """Return how a metric is written; one that is not known is written as it comes."""
-    return METRICS.get(name, Metric(name, factor=1.0, unit="", difference_unit="", digits=3))
-
-
-def printable(text: object) -> str:
-    """Take control characters and terminal escapes out of text from data, and put it on one line.
-
-    >>> printable("a\\x1b[31mred\\x1b[0m" + chr(10) + "b")
-    'ared b'
-    """
-    without_escapes = re.sub(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)", "", str(text))
-    one_line = " ".join(without_escapes.split())
-    # Cc: control characters; Cs: halves of a character; the rest turn the reading direction of what follows.
-    return "".join(
-        letter
-        for letter in one_line
-        if unicodedata.category(letter) not in ("Cc", "Cs") and letter not in _DIRECTION_MARKS
-    )
 
 
 @dataclass(frozen=True)
@@ -281,7 +213,7 @@ class TransferReport:
 
         Of a path its last part is left: `/home/ada/reviews/mine.csv` becomes `…/mine.csv`.
         """
-        return _without_paths(self.content)  # type: ignore[no-any-return]
+        return without_paths(self.content)  # type: ignore[no-any-return]
 
 
 def page_of(folder: Path) -> Path:
@@ -314,61 +246,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str | Path):
         return str(value).encode("utf-8", "replace").decode("utf-8")
     return value
-
-
-# The last part of a path may hold spaces where the path is all there is, not inside a sentence.
-_WHOLE_PATH = re.compile(r"(?:file:|~|/|[A-Za-z]:[\\/]|\\\\)[^\n:;,\"']*")
-_PATH_IN_TEXT = re.compile(
-    r"""(?: file:/+                                  # a file URL
-          | (?<![\w/])~[\w.-]*[\\/]                  # somebody's home folder
-          | (?<![\w/.~…\\)\]}])/(?!/)(?=[^\s/]+/)    # two parts at least: "/s" is a unit, not a path
-          | (?<!\w)[A-Za-z]:[\\/](?!/)               # a Windows drive, not the "//" of a URL
-          | (?<![\w\\])\\\\                          # a Windows share
-        )[^\s'"<>|,;)]*""",
-    re.VERBOSE,
-)
-# Account names that belong to nobody; as words of a report they must stay.
-_NOBODY = {"root", "user", "admin", "administrator", "test", "runner", "ubuntu", "nobody", "home", "data"}
-
-
-def _without_paths(value: Any) -> Any:
-    """Copy nested plain values with local paths and the user's name taken out of the texts."""
-    if isinstance(value, dict):
-        return {key: _without_paths(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_without_paths(each) for each in value]
-    return _public_text(value) if isinstance(value, str) else value
-
-
-def _public_text(text: str) -> str:
-    """Shorten local paths to their last part and take out the user's name."""
-    if _WHOLE_PATH.fullmatch(text):
-        text = _last_part(text)
-    else:
-        text = re.sub(rf"{re.escape(_home())}(?![\w.-])", "~", text) if _home() else text
-        text = _PATH_IN_TEXT.sub(lambda match: _last_part(match.group()), text)
-    for name in _user_names():
-        text = re.sub(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", "…", text)
-    return text
-
-
-def _last_part(path: str) -> str:
-    """Return the last part of a path behind an ellipsis; nothing of the home folder itself."""
-    parts = [part for part in re.split(r"[\\/]+", path) if part not in ("", "~", "file:")]
-    return f"…/{parts[-1]}" if parts and path.rstrip("/") != _home() else "…"
-
-
-def _home() -> str:
-    """Return the home folder; empty where there is none of its own."""
-    with contextlib.suppress(RuntimeError):
-        return str(Path.home()).rstrip("/")
-    return ""
-
-
-def _user_names() -> set[str]:
-    """Return what the user is called on this machine, where that says anything."""
-    names = {Path(_home()).name}
-    # A container may run under a number that no account has.
-    with contextlib.suppress(OSError, KeyError, ImportError):
-        names.add(getpass.getuser())
-    return {name for name in names if len(name) > 2 and name.lower() not in _NOBODY}

@@ -18,7 +18,8 @@ from nlp_transfer.errors import ConfigError
 from nlp_transfer.reporting import cells, plots, tables
 from nlp_transfer.reporting.cells import NONE, SECONDS, Cell, Column, Row, Table
 from nlp_transfer.reporting.html import render
-from nlp_transfer.reporting.report import TransferReport, metric_of, printable
+from nlp_transfer.reporting.report import TransferReport
+from nlp_transfer.reporting.wording import metric_of, printable
 from nlp_transfer.runs import write_text
 
 

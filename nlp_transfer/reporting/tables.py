@@ -18,7 +18,8 @@ from nlp_transfer.reporting.cells import (
 )
 from nlp_transfer.reporting.lights import STATES, Light
 from nlp_transfer.reporting.plots import difference_lane, minus
-from nlp_transfer.reporting.report import METRICS, UNTRAINED, Metric, TransferReport, metric_of, printable
+from nlp_transfer.reporting.report import UNTRAINED, TransferReport
+from nlp_transfer.reporting.wording import METRICS, Metric, metric_of, printable
 
 # A text longer than this is cut in the table of the worst errors; predictions/ has its id.
 MAX_TEXT_LETTERS = 700

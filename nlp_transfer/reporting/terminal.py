@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from nlp_transfer.reporting.chain_tables import chain_of, chain_rows, chain_sentences
-from nlp_transfer.reporting.report import UNTRAINED, TransferReport, metric_of, printable
+from nlp_transfer.reporting.report import UNTRAINED, TransferReport
+from nlp_transfer.reporting.wording import metric_of, printable
 
 # Wide enough for an interval beside every score.
 WIDE_COLUMNS = 100

@@ -28,8 +28,9 @@ from nlp_transfer.reporting import plots
 from nlp_transfer.reporting.html import report_html
 from nlp_transfer.reporting.lights import TOPICS, lights_of, tally
 from nlp_transfer.reporting.markdown import ALTERNATIVE_TEXTS
-from nlp_transfer.reporting.report import TransferReport, metric_of
+from nlp_transfer.reporting.report import TransferReport
 from nlp_transfer.reporting.side_by_side import SideBySide, judgement, save_page, side_by_side_html
+from nlp_transfer.reporting.wording import metric_of
 from nlp_transfer.reporting.worst import worst_classified
 
 VOID = {"meta", "link", "img", "br", "hr"}

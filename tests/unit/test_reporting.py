@@ -32,8 +32,9 @@ from sample_reports import (
 from nlp_transfer.config import read_yaml
 from nlp_transfer.errors import DataError
 from nlp_transfer.reporting import classification_figures, figures
-from nlp_transfer.reporting.report import METRICS, TransferReport, printable
+from nlp_transfer.reporting.report import TransferReport
 from nlp_transfer.reporting.terminal import render_report, report_text
+from nlp_transfer.reporting.wording import METRICS, printable
 
 
 def one_line(text):
