@@ -94,11 +94,11 @@ def lines_of(history: Path) -> list[dict[str, Any]]:
 def test_a_tiny_model_learns_what_can_be_learnt(load: Any, tmp_path: Path) -> None:
     loaded = load()
     assert accuracy(loaded) < 0.75
-    result = train(loaded, tmp_path, num_train_epochs=8)
+    result = train(loaded, tmp_path, num_train_epochs=16)
     assert accuracy(loaded) > 0.95
-    assert result.steps == 8 * 4
+    assert result.steps == 16 * 4
     tokens = sum(len(loaded.tokenizer(text)["input_ids"]) for text in TRAIN.texts)
-    assert result.tokens == 8 * tokens
+    assert result.tokens == 16 * tokens
     assert 0 < result.selection_seconds < result.selection_seconds + result.seconds
 
 
