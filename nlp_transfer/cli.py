@@ -31,7 +31,9 @@ cards_app = typer.Typer(
     help="List and show data cards: where each data set comes from and what is known of it.",
     no_args_is_help=True,
 )
-recipes_app = typer.Typer(help="List the shipped recipes and copy one to change it.", no_args_is_help=True)
+recipes_app = typer.Typer(
+    help="List the shipped recipes, copy one to change it, look up what its keys mean.", no_args_is_help=True
+)
 app.add_typer(cards_app, name="cards")
 app.add_typer(recipes_app, name="recipes")
 
@@ -53,6 +55,7 @@ cards_app.command("show")(listings.cards_show)
 cards_app.command("prepare")(listings.cards_prepare)
 recipes_app.command("list")(listings.recipes_list)
 recipes_app.command("copy")(listings.recipes_copy)
+recipes_app.command("keys")(listings.recipes_keys)
 
 
 def _print_version(asked: bool) -> None:

@@ -36,7 +36,7 @@ from nlp_transfer.runs import write_json, write_text
 
 logger = logging.getLogger(__name__)
 # What a task's curve is held against: the system that learns from the target alone.
-AGAINST = {"sentiment": "target_only", "translation": "scratch"}
+AGAINST = {"sentiment": ("target_only", "scratch"), "translation": ("scratch",)}
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def gaps_closed(folder: Path, curve: LearningCurve) -> dict[int, Estimate]:
     """Measure the share of the gap that each size's adapted model closes, row by row, as means over seeds."""
     *smaller, largest = curve.sizes
     systems = {(point["system"], point["size"]): len(point["per_seed"]) for point in curve.points}
-    oracle = (AGAINST["sentiment"], largest)
+    oracle = ("target_only", largest)
     if oracle not in systems or ("zero_shot", largest) not in systems:
         return {}
     right = {
@@ -179,7 +179,7 @@ def summed_up(task: str, reports: dict[int, TransferReport]) -> LearningCurve:
                 per_seed = content.get("per_seed", {}).get("target") or [score["value"]]
                 points.append({"system": system, "size": size, **score, "per_seed": per_seed})
     bare = LearningCurve(task, primary, points, {}, None)
-    against = AGAINST[task]
+    against = next((system for system in AGAINST[task] if system in bare.systems), AGAINST[task][0])
     saved = None
     if {"adapted", against} <= set(bare.systems) and len(bare.sizes) > 1:
         without = bare.curve_of(against)

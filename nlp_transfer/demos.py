@@ -30,7 +30,7 @@ class Demo:
         words = [""]
         if self.translates:
             words += _translated(folder)
-        words.append(f"The report is in {folder}/report.html, the adapted model in {folder}/model.")
+        words.append(places_of(folder))
         words.append(f"Try it:  {self.command.format(folder=folder)}")
         return "\n".join(words)
 
@@ -41,6 +41,11 @@ DEMOS = {
         "low_resource_translation", 'nlp-transfer translate {folder} "Save the file"', translates=True
     ),
 }
+
+
+def places_of(folder: Path) -> str:
+    """Say where a finished run left what is wanted of it."""
+    return f"The report is in {folder}/report.html, the adapted model in {folder}/model."
 
 
 def _translated(folder: Path) -> list[str]:

@@ -59,9 +59,14 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
         recipe,
         scorers["target"],
         predicted["target"],
-        against=AGAINST,
+        against="scratch" if AGAINST not in systems and "scratch" in systems else AGAINST,
         assumed_seed_spread=assumed_accuracy_spread(len(recipe.data.target.selection)),
-        why_not=f"{AGAINST} was not run" if len(recipe.data.target.train) else "there are no target labels",
+        why_not=(
+            f"{AGAINST} was not run; without a source model there is scratch to compare with: name it in "
+            "evaluation.baselines"
+            if len(recipe.data.target.train)
+            else "there are no target labels"
+        ),
     )
     run = finished_run(recipe, predicted, content)
     content["findings"] += [finding.as_dict() for finding in run_diagnostics(run)]

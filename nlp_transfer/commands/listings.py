@@ -24,7 +24,11 @@ def cards_list(as_json: AsJson = False) -> None:
         print(*columns, card.metadata["pretty_name"])
 
 
-def cards_show(name: Annotated[str, typer.Argument(help="A card's name.")]) -> None:
+def cards_show(
+    name: Annotated[
+        str, typer.Argument(help="A card's name; `nlp-transfer cards list` shows them.", metavar="NAME")
+    ],
+) -> None:
     """Print what a card says."""
     from nlp_transfer.data.cards import load_card
 
@@ -34,7 +38,9 @@ def cards_show(name: Annotated[str, typer.Argument(help="A card's name.")]) -> N
 
 
 def cards_prepare(
-    name: Annotated[str, typer.Argument(help="A card's name.")],
+    name: Annotated[
+        str, typer.Argument(help="A card's name; `nlp-transfer cards list` shows them.", metavar="NAME")
+    ],
     src_lang: Annotated[str, typer.Option(help="Translation: language translated from.")] = "en",
     tgt_lang: Annotated[str | None, typer.Option(help="Translation: language translated into.")] = None,
 ) -> None:
@@ -53,10 +59,26 @@ def recipes_list() -> None:
 
 
 def recipes_copy(
-    name: Annotated[str, typer.Argument(help="A recipe's name, such as sentiment_transfer/full.")],
+    name: Annotated[
+        str, typer.Argument(help="A recipe's name, such as sentiment_transfer/full.", metavar="NAME")
+    ],
     to: Annotated[Path | None, typer.Option(help="The new file; default: the recipe's name here.")] = None,
 ) -> None:
     """Copy a shipped recipe, to change it."""
     from nlp_transfer.resources import copy_recipe
 
     print(copy_recipe(name, to))
+
+
+def recipes_keys(
+    section: Annotated[
+        str | None, typer.Argument(help="A section, such as data.target; default: all.", metavar="SECTION")
+    ] = None,
+) -> None:
+    """Say what every key of a recipe means, with its type and default.
+
+    nlp-transfer recipes keys adaptation
+    """
+    from nlp_transfer.config.reference import config_reference
+
+    print(config_reference(section))

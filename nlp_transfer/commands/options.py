@@ -11,7 +11,13 @@ import typer
 if TYPE_CHECKING:
     from nlp_transfer.reporting.report import TransferReport
 
-Config = Annotated[Path, typer.Argument(help="A recipe's YAML file.", metavar="CONFIG.yaml")]
+Config = Annotated[
+    Path,
+    typer.Argument(
+        help="A recipe's YAML file: `nlp-transfer recipes copy` puts one here, `recipes keys` explains it.",
+        metavar="CONFIG.yaml",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
@@ -37,7 +43,7 @@ Texts = Annotated[
     list[str] | None, typer.Argument(help="Texts; without any, and without --input, stdin is read.")
 ]
 TextColumn = Annotated[str | None, typer.Option(help="Column with the text.")]
-Revision = Annotated[str | None, typer.Option(help="Hub revision.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")]
 
 
 def built_recipe(config: Path, overrides: list[str], continue_from: str | None = None) -> Any:

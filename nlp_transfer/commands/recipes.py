@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from nlp_transfer.commands.options import AsJson, Config, ContinueFrom, Overrides, built_recipe, print_report
+from nlp_transfer.demos import places_of
 from nlp_transfer.errors import ConfigError, for_terminal
 
 
 def demo(
-    task: Annotated[str, typer.Argument(help="Which demo: sentiment or translation.")],
-    output_dir: Annotated[str | None, typer.Option(help="The run folder.")] = None,
+    task: Annotated[str, typer.Argument(help="sentiment or translation.", metavar="TASK")],
+    output_dir: Annotated[str | None, typer.Option(help="The run folder; default: runs/TASK_demo.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the main job on real text, on this machine, in a few minutes."""
@@ -45,7 +46,10 @@ def check(
     ] = None,
     continue_from: ContinueFrom = None,
 ) -> None:
-    """Look at a recipe's data and model before training: what cannot work, and what is doubtful."""
+    """Look at a recipe's data and model before training: what cannot work, and what is doubtful.
+
+    nlp-transfer check mine.yaml data.target.train_size=64
+    """
     recipe = built_recipe(config, overrides or [], continue_from)
     report = recipe.check()
     if write_test is not None:
@@ -63,9 +67,15 @@ def run(
     as_json: AsJson = False,
     continue_from: ContinueFrom = None,
 ) -> None:
-    """Check, train, evaluate and report; started again, it goes on where it stopped."""
+    """Check, train, evaluate and report; started again, it goes on where it stopped.
+
+    nlp-transfer run mine.yaml
+    nlp-transfer run mine.yaml data.target.train_size=64 output_dir=runs/mine_64
+    """
     recipe = built_recipe(config, overrides or [], continue_from)
     print_report(recipe.run(), as_json=as_json)
+    if not as_json:
+        print(f"\n{places_of(recipe.folder)}")
 
 
 def train(config: Config, overrides: Overrides = None, continue_from: ContinueFrom = None) -> None:
@@ -81,7 +91,7 @@ def evaluate(
     as_json: AsJson = False,
     continue_from: ContinueFrom = None,
 ) -> None:
-    """Score a trained run beside its baselines and write the report."""
+    """Score what `train` (or `run`) left in the output_dir beside its baselines, and write the report."""
     print_report(built_recipe(config, overrides or [], continue_from).evaluate(), as_json=as_json)
 
 

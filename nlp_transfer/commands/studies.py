@@ -15,7 +15,9 @@ def curve(
     config: Config,
     overrides: Overrides = None,
     sizes: Annotated[str, typer.Option(help="Target sizes, such as 16,64,256.")] = "16,64,256,1024",
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds at each size; from 3 on there are intervals.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How many seeds at each size; from 3 on there are intervals.")
+    ] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe at several target sizes, and see how many labels transfer saves.

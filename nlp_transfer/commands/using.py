@@ -25,7 +25,11 @@ def predict(
     runtime: Runtime = None,
     as_json: AsJson = False,
 ) -> None:
-    """Label texts; the input's other columns are kept."""
+    """Label texts: a label and the classes' probabilities beside each; the input's other columns are kept.
+
+    nlp-transfer predict runs/mine "Battery died after a week."
+    nlp-transfer predict runs/mine --input reviews.csv --output labelled.csv
+    """
     from nlp_transfer.inference.documents import predict_documents
 
     predict_documents(
@@ -147,7 +151,9 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List files, sizes, gates and the card; send nothing.")
     ] = False,
-    public: Annotated[bool, typer.Option("--public", help="Not private.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Let everybody see a new repository; default: private.")
+    ] = False,
     merge: Annotated[
         bool, typer.Option("--merge", help="For LoRA: merged weights, not the adapter.")
     ] = False,

@@ -218,12 +218,13 @@ class AdaptationConfig:
     """How the source model is adapted to the target."""
 
     method: Method = "full"
-    """full: all weights. lora: low-rank adapters. probe: logistic regression on frozen features. lp_ft: start
-    from a probed head, then all weights."""
+    """full: all weights but the embeddings, so that words that the target never shows keep their place. lora:
+    low-rank adapters. probe: logistic regression on frozen features. lp_ft: start from a probed head, then as
+    full."""
     rank: int = Field(default=16, ge=1)
-    """Rank of LoRA's matrices."""
+    """Rank of LoRA's matrices (peft's r)."""
     alpha: int = Field(default=32, ge=1)
-    """LoRA's scale is alpha / rank."""
+    """LoRA's scale is alpha / rank (peft's lora_alpha)."""
     target_modules: Literal["auto", "all-linear"] | list[str] = "auto"
     """Modules that get an adapter; auto takes the map for the model's family."""
     freeze_layers: int = Field(default=0, ge=0)
@@ -261,8 +262,8 @@ class EvaluationConfig:
     """What the adapted model is compared with, and how."""
 
     baselines: list[System] = Field(default_factory=list)
-    """Systems to score beside `adapted`. Where it is left out: all of the task, for sentiment without
-    `scratch`."""
+    """Systems to score beside `adapted`. Where it is left out: all of the task, for sentiment `target_only`
+    where there is a source model and `scratch` where there is none."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamples behind every interval and paired test."""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)

@@ -109,11 +109,19 @@ def parse_config(content: Mapping[str, Any], *, where: str = "the configuration"
 
 
 def _with_baselines(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Spell out the systems to compare with, which follow from the task, where a recipe leaves them out."""
+    """Spell out the systems to compare with, which follow from the task, where a recipe leaves them out.
+
+    A classifier that is adapted from no source model has no `target_only` beside it: `scratch` tells what the
+    pretrained weights are worth.
+    """
     evaluation, task = content.get("evaluation", {}), content.get("task")
     if not isinstance(evaluation, Mapping) or "baselines" in evaluation or task not in BASELINES:
         return dict(content)
-    return {**content, "evaluation": {**evaluation, "baselines": list(BASELINES[task])}}
+    systems, data = list(BASELINES[task]), content.get("data")
+    has_source = isinstance(data, Mapping) and data.get("source") and content.get("source_stage", True)
+    if task == "sentiment" and not has_source and not content.get("continue_from"):
+        systems = ["scratch" if system == "target_only" else system for system in systems]
+    return {**content, "evaluation": {**evaluation, "baselines": systems}}
 
 
 def as_dict(config: RecipeConfig) -> dict[str, Any]:

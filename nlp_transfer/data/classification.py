@@ -178,6 +178,11 @@ def _texts_left(all_rows: Sequence[Rows], drawn: Sequence[Rows]) -> list[str]:
 def _require_classes(rows: Rows, label_names: list[str], name: str, split: str) -> None:
     """Raise where a split has one class alone: nothing can be learnt or measured on it."""
     present = [label_names[label] for label in np.unique(rows.labels)]
+    if len(label_names) == 1:
+        raise DataError(
+            f"data.{name}: all labels are {label_names[0]}, and there is nothing to tell apart; give rows of "
+            "another class, or look at the label map"
+        )
     if len(present) < 2:
         raise DataError(
             f"data.{name}: its {split} rows have only the class(es) {', '.join(present) or 'none'}; at least "

@@ -185,12 +185,15 @@ class LabelReader:
                 pairs = ", ".join(f"{number} = {name}" for number, name in enumerate(declared))
                 self.notes.append(f"labels are class ids in the source's order: {pairs}")
         used = {name for name in names.values() if name is not None}
-        allowed = self.known_labels or self.config.label_names or sorted(used, key=_numbers_first)
+        # A map that names classes names all of them: what it passes over would else be a class of its own.
+        mapped = {str(name) for name in chosen.values() if name is not None}
+        allowed = self.known_labels or self.config.label_names or sorted(mapped or used, key=_numbers_first)
         unknown = used - set(allowed)
         if invented := sorted(unknown & {str(name) for name in chosen.values()}):
             raise LabelError(
-                f"data.{self.name}: the label map leads to {', '.join(invented)}, which is none of the known "
-                f"classes ({', '.join(allowed)}); {did_you_mean(invented[0], allowed)}"
+                f"data.{self.name}: the label map leads to {', '.join(invented)}, none of the known "
+                f"classes ({', '.join(allowed)}); {did_you_mean(invented[0], allowed)}. Those are the "
+                "classes of the source or the model: a source's labels are renamed by data.source.label_map"
             )
         if unknown:
             raise LabelError(self._map_advice(unknown, allowed))

@@ -89,6 +89,12 @@ def _domain_findings(domain: PairDomain) -> Iterator[Finding | None]:
     yield row_findings.test_overlap(name, _skeletons(learnt), _skeletons(domain.test))
     yield _dropped(name, domain.dropped, kept=kept)
     yield _small_test(name, len(domain.test))
+    if name == "target" and not len(learnt) and not domain.unused:
+        yield Finding(
+            "no_training_pairs", "block", 0.0, None,
+            f"{name}: no pair is left to learn from, {len(domain.test):,} are held out for testing",
+            "add pairs, or give files that are split already: splits: {train: ..., test: ...}",
+        )  # fmt: skip
     yield row_findings.licence(name, domain.card)
     for note in domain.notes:
         yield Finding("reading", "info", None, None, f"{name}: {note}", "")

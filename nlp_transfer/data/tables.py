@@ -29,6 +29,7 @@ FORMATS = {
     ".parquet": "parquet",
     ".txt": "txt",
 }
+SPREADSHEETS = (".xlsx", ".xls", ".ods")
 HUB = re.compile(r"hub://([^/@]+/[^/@]+)(?:@([^/]+))?/(?:([^/]+)/)?([^/]+)")
 Row = dict[str, Any]
 
@@ -101,6 +102,8 @@ def format_of(name: str) -> str:
         DataError: the suffix is none of the known ones.
     """
     suffix = PurePosixPath(name.rpartition("!")[2].removesuffix(".gz")).suffix.lower()
+    if suffix in SPREADSHEETS:
+        raise DataError(f"{name}: spreadsheets are not read; save the sheet as csv (UTF-8)")
     if suffix not in FORMATS:
         raise DataError(
             f"{name}: the format is not known by its name; set format to one of "

@@ -89,7 +89,8 @@ def _download(repo_id: str, revision: str | None) -> Path:
         if kept is not None:
             return kept
         raise ModelError(
-            f"the model {repo_id} cannot be loaded: the Hub cannot be reached, and there is no copy here"
+            f"the model {repo_id} cannot be loaded: there is no such folder here, the Hub cannot be reached, "
+            "and there is no copy of it in the cache"
         ) from error
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         reason = " ".join(str(error).split())[:200]

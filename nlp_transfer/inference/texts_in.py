@@ -85,7 +85,7 @@ def text_rows(rows: Iterator[Row], *, text_column: str | None, purpose: str) -> 
     """
     first = next(rows, None)
     if first is None:
-        raise DataError(f"there is no text to {purpose}")
+        raise DataError(f"there is no text to {purpose}; give texts, --input FILE, or a text a line on stdin")
     return TextRows(chain([first], rows), _text_column(first, text_column))
 
 

@@ -64,11 +64,23 @@ def resolve_model(path: str) -> str:
     if not looks_local:
         return path
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{path} is not a model folder: it has no config.json")
+        raise ModelError(_no_model(path, folder))
     if not any(folder.glob("*.safetensors")) and not (folder / EXPORTED).is_file():
         other = "; its weights are in a pickle format, which is not read" if any(folder.glob("*.bin")) else ""
         raise ModelError(f"{path} has no weights (*.safetensors){other}")
     return str(folder)
+
+
+def _no_model(path: str, folder: Path) -> str:
+    """Say what a place without a model is: no folder, or a run whose model lies within."""
+    if not folder.exists():
+        return f"there is no folder {path}"
+    if (folder / "model" / "config.json").is_file():
+        return (
+            f"{path} is not a model folder but a run folder: it has no config.json; give {path}/model, or go "
+            "on from that run with --continue-from"
+        )
+    return f"{path} is not a model folder: it has no config.json"
 
 
 def model_labels(path: str, *, revision: str | None = None) -> list[str] | None:

@@ -84,7 +84,7 @@ class TransferReport:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise DataError(f"no report at {path}; `nlp-transfer evaluate` writes one") from error
+            raise DataError(_no_report(path)) from error
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise DataError(f"{path} cannot be read as a JSON report: {error}") from error
         if not isinstance(content, dict):
@@ -224,8 +224,20 @@ def page_of(folder: Path) -> Path:
     """
     page = folder.expanduser() / "report.html"
     if not page.is_file():
-        raise DataError(f"no page at {page}; `nlp-transfer evaluate` writes one")
+        raise DataError(_no_report(page))
     return page
+
+
+def _no_report(path: Path) -> str:
+    """Say what a place without a report is: no folder, an unfinished run, or a folder of runs."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"there is no folder {folder}; name the output_dir of a finished run"
+    if (folder / "config.yaml").is_file():
+        return f"{folder} is not finished; `nlp-transfer run {folder}/config.yaml` goes on with it"
+    runs = sorted(each.parent.name for each in folder.glob("*/report.json"))
+    within = f"; it holds the runs {', '.join(runs[:10])}" if runs else ""
+    return f"{folder} is not a run folder: it has no {path.name}{within}"
 
 
 def _position(name: str, order: Sequence[str]) -> int:

@@ -149,7 +149,8 @@ def say_what_follows(trainer: Trainer, label: str, *, rows: int, batch: str, tok
     trainable, total = parameter_counts(trainer.model)
     precision = "bfloat16" if settings.bf16 else "float16" if settings.fp16 else "float32"
     logger.info(
-        "%s: %s rows, %s on %d process(es), %s, %s of %s parameters train (%.0f%%), about %s tokens a step",
+        "%s: %s rows an epoch, %s on %d process(es), %s, %s of %s parameters train (%.0f%%), about %s tokens "
+        "a step",
         label,
         f"{rows:,}",
         batch,

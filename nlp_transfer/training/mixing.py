@@ -115,7 +115,8 @@ def mix_weights(
     dev: Any = trainer.eval_dataset
     if dev is None or len(dev) < least_rows:
         logger.info(
-            "%s: kept as trained; %d dev rows choose no mix with the start's weights (at least %d do)",
+            "%s: kept as trained, not mixed with the start's weights: of %d dev rows to choose at least %d "
+            "are needed",
             label, 0 if dev is None else len(dev), least_rows,
         )  # fmt: skip
         return None

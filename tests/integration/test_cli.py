@@ -155,7 +155,7 @@ BAD_RECIPES: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "an output folder that is a file": (folder_is_a_file, "output_dir {folder}/run is a file; name a folder"),
     "a model folder that is not there": (
         lambda folder: {"model__path": str(folder / "absent")},
-        "absent is not a model folder: it has no config.json",
+        "there is no folder {folder}/absent",
     ),
     "a model folder without weights": (without_weights, "model has no weights (*.safetensors)"),
     "no network for a Hub id": (
@@ -236,11 +236,11 @@ BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
     "an empty recipe": (["check", "empty.yaml"], "model: is missing"),
     "no such report": (
         ["report", "absent"],
-        "no report at absent/report.json; `nlp-transfer evaluate` writes one",
+        "there is no folder absent; name the output_dir of a finished run",
     ),
     "no such model": (
         ["predict", "./absent", "good"],
-        "./absent is not a model folder: it has no config.json",
+        "there is no folder ./absent",
     ),
     "no such run": (["evaluate", "absent.yaml"], "no recipe at absent.yaml"),
     "no such input": (["predict", "./absent", "--input", "absent.csv"], "no file at absent.csv"),
@@ -250,9 +250,13 @@ BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
     ),
     "no such model to translate with": (
         ["translate", "./absent", "good"],
-        "./absent is not a model folder: it has no config.json",
+        "there is no folder ./absent",
     ),
     "no such catalogue": (["translate", "./absent", "--input", "absent.po"], "absent.po cannot be read"),
+    "no such section": (
+        ["recipes", "keys", "data.tarket"],
+        "a recipe has no section 'data.tarket'; did you mean data.target",
+    ),
     "no such card": (["cards", "show", "imbd"], "no data card 'imbd'; did you mean imdb"),
     "no such shipped recipe": (
         ["recipes", "copy", "sentiment_transfer/ful"],

@@ -260,7 +260,7 @@ def test_labels_keep_the_models_order(
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda folder: folder / "nothing", "nothing is not a model folder"),
+        (lambda folder: folder / "nothing", "there is no folder"),
         (
             lambda folder: (folder / "config.yaml").write_text("task: sentiment") and folder,
             "run without a model",
@@ -464,7 +464,7 @@ def test_the_command_and_the_script_take_the_option(
     (tmp_path / "recipe.yaml").write_text(write_yaml(content))
     ended = call("check", tmp_path / "recipe.yaml", "--continue-from", tmp_path / "nothing")
     assert ended.status == 2
-    assert "nothing is not a model folder" in ended.err
+    assert "there is no folder" in ended.err
     assert call("check", tmp_path / "recipe.yaml", "--continue-from", finished).status == 0
     monkeypatch.setattr(
         "sys.argv",

@@ -24,7 +24,7 @@ from tiny import sentences, write_csv
 from tiny_translation import easy_pairs, write_pairs
 
 from nlp_transfer import TranslationTransfer, cli
-from nlp_transfer.config import RecipeConfig, load_config, parse_config, read_yaml, write_yaml
+from nlp_transfer.config import RecipeConfig, load_config, parse_config, read_yaml, reference, write_yaml
 from nlp_transfer.data.cards import load_card
 from nlp_transfer.errors import PublishError, RunError
 from nlp_transfer.resources import list_recipes
@@ -38,7 +38,7 @@ TRANSLATION_PAGE = "docs/translation.md"
 TAKE_A_RECIPE = ("check", "run", "train", "evaluate", "curve")
 # What takes seconds on tiny models; of `push` the dry run.
 QUICK = ("check", "report", "compare", "predict", "translate", "push", "cards list", "cards show",
-         "recipes list", "recipes copy")  # fmt: skip
+         "recipes list", "recipes copy", "recipes keys")  # fmt: skip
 SHELL = [snippet for snippet in snippets() if not snippet.tag]
 PROGRAMS = ("nlp-transfer", "accelerate", "python", "sphinx-build", "cat", "hf")
 
@@ -425,9 +425,9 @@ def test_functions_named_as_there_are_there():
 
 
 def test_the_keys_of_every_section_are_written_out_with_their_words():
-    written = generated.config_reference()
-    for section in generated.SECTIONS.values():
-        for name, hint, field in generated.keys_of(section):
+    written = reference.config_reference()
+    for section in reference.SECTIONS.values():
+        for name, hint, field in reference.keys_of(section):
             assert f"- **`{name}`** (" in written
             assert field.description or getattr(hint, "__doc__", None), f"{section.__name__}.{name}"
     assert "- **`rank`** (whole number, at least 1; default: `16`). Rank of LoRA's matrices." in written

@@ -180,7 +180,11 @@ def test_class_ids_in_the_sources_order_are_said_once(
         (list(range(100, 130)), {}, SENTIMENT,
          r"105, 106, 107, 108, 109 and 20 more are none[\s\S]*109: negative, \.\.\.\}"),
         ([1, 5], {"label_map": {1: "negative", 5: "postive"}}, SENTIMENT,
-         r"the label map leads to postive, which is none of the known classes .*did you mean positive\?"),
+         r"the label map leads to postive, none of the known classes .*did you mean positive\?[\s\S]*"
+         r"renamed by data\.source\.label_map"),
+        ([1, 2, 4, 5], {"label_map": {1: "negative", 5: "positive"}}, None,
+         r"the label\(s\) 2, 4 are none of the known ones \(negative, positive\).*\n"
+         r".*data\.label_map: \{2: negative, 4: positive\}"),
     ],
 )  # fmt: skip
 def test_labels_that_do_not_map_are_refused_with_the_map_that_mends_it(
@@ -215,10 +219,11 @@ def test_the_advised_map_of_a_source_is_put_where_it_is_read(write_rows: Any) ->
          r"row 0: label_bins needs numbers, got 'a'"),
         ([("", "a"), (" ", "b")], {}, r"has no usable row \(\{'empty or non-string text': 2\}\)"),
         ([], {}, r"has no usable row"),
-        (reviews(["a"]), {}, r"its train rows have only the class\(es\) a; at least two of a are needed"),
+        (reviews(["a"]), {}, r"all labels are a, and there is nothing to tell apart"),
+        (reviews([1, 5]), {"label_map": {1: "bad", 5: "bad"}}, r"all labels are bad, .*the label map"),
         (reviews([1, 5]), {"label_map": {1: None, 5: None}},
          r"no row of .*rows\.csv is left: its labels are all mapped to null"),
-        (reviews([1, 5]), {"label_map": {1: None}}, r"its train rows have only the class\(es\) 5"),
+        (reviews([1, 5]), {"label_map": {1: None}}, r"all labels are 5, and there is nothing to tell apart"),
         (reviews(["a", "b"]), {"train_size": 81},
          r"train_size is 81 and only 80 training rows are left after 20 were held"),
         (reviews(["a", "b"]), {"train_size": 1}, r"its train rows have only the class\(es\) [ab]"),

@@ -62,7 +62,9 @@ def problems(**values: Any) -> list[str]:
 def test_defaults_fill_what_a_recipe_leaves_out() -> None:
     config = parse_config(MINIMAL)
     assert (config.data.seed, config.data.source, config.hub.private) == (0, None, True)
-    assert config.evaluation.baselines == ["majority", "tfidf", "zero_shot", "probe", "target_only"]
+    assert config.evaluation.baselines == ["majority", "tfidf", "zero_shot", "probe", "scratch"]
+    with_source = parse_config(with_keys(data__source={"path": "movies.csv"}))
+    assert with_source.evaluation.baselines == ["majority", "tfidf", "zero_shot", "probe", "target_only"]
     assert config.source_stage is not None
     assert parse_config(with_keys(source_stage=None)).source_stage is None
 

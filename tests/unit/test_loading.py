@@ -164,7 +164,16 @@ def refused(path: object) -> str:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    assert refused(tmp_path / "absent") == f"{tmp_path}/absent is not a model folder: it has no config.json"
+    assert refused(tmp_path / "absent") == f"there is no folder {tmp_path}/absent"
+
+
+def test_a_run_folder_is_told_from_a_model_folder(model_copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(model_copy, tmp_path / "run" / "model")
+    words = refused(tmp_path / "run")
+    assert (
+        f"is not a model folder but a run folder: it has no config.json; give {tmp_path}/run/model" in words
+    )
+    assert "--continue-from" in words
 
 
 def test_a_file_is_no_model(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Callable
@@ -275,6 +276,17 @@ def test_counts_and_what_was_left_out(write: Write, tmp_path: Path) -> None:
     assert found["dropped_rows"][0].value == pytest.approx(9 / 309)
     assert found["small_test"][0].severity == "warn"
     assert found["small_test"][0].value == counts["test"]
+    assert "no_training_pairs" not in found
+
+
+def test_pairs_that_all_fall_to_the_test_side_stop_the_run(write: Write, tmp_path: Path) -> None:
+    data = both(write_csv(tmp_path / "some.csv", ("en", "gl"), [(t, twisted(t)) for t in sentences(300)]))
+    target = dataclasses.replace(data.target, train=data.target.train.take([]), dev=data.target.dev.take([]))
+    (finding,) = findings_of(dataclasses.replace(data, target=target))["no_training_pairs"]
+    assert finding.severity == "block"
+    assert f"{len(target.test)} are held out for testing" in finding.evidence
+    drawn = dataclasses.replace(target, unused=5)  # train_size: 0 is a run without training
+    assert "no_training_pairs" not in findings_of(dataclasses.replace(data, target=drawn))
 
 
 def encoder(tokens: int, unknown: int) -> Any:

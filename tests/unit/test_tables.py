@@ -106,7 +106,7 @@ LATIN = "text,label\n" + f"{FRENCH},1\n" * 20
             b"text,label\n",
             "a.xlsx",
             {},
-            r"a\.xlsx: the format is not known by its name; set format to one of csv, jsonl",
+            r"a\.xlsx: spreadsheets are not read; save the sheet as csv \(UTF-8\)",
         ),
         (b"text,label\n", "a", {}, r"a: the format is not known by its name"),
         (b"text,label\n", "a.csv", {"encoding": "utf-9"}, r"there is no text encoding 'utf-9'"),

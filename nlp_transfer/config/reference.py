@@ -1,0 +1,122 @@
+"""The keys of a recipe written out for people: type, default and meaning of each, from keys.py."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from nlp_transfer.config.keys import (
+    AdaptationConfig,
+    ArchitectureConfig,
+    DataConfig,
+    DomainConfig,
+    EvaluationConfig,
+    GuardConfig,
+    HubConfig,
+    ModelConfig,
+    RecipeConfig,
+    SourceStageConfig,
+    UnlabelledConfig,
+)
+from nlp_transfer.errors import ConfigError, did_you_mean
+
+THE_RECIPE = "the recipe"
+SECTIONS: dict[str, type] = {
+    THE_RECIPE: RecipeConfig,
+    "model": ModelConfig,
+    "model.architecture": ArchitectureConfig,
+    "data": DataConfig,
+    "data.source and data.target": DomainConfig,
+    "source_stage": SourceStageConfig,
+    "adaptation": AdaptationConfig,
+    "adaptation.guard": GuardConfig,
+    "adaptation.unlabelled": UnlabelledConfig,
+    "evaluation": EvaluationConfig,
+    "hub": HubConfig,
+}
+NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", types.NoneType: "null"}
+BOUNDS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
+
+
+def config_reference(section: str | None = None) -> str:
+    """Write every key of a recipe as Markdown: its type, its default, and what it is.
+
+    Args:
+        section: as the YAML has it (`data.target`); None writes all.
+
+    Raises:
+        ConfigError: there is no such section.
+    """
+    chosen = {
+        title: keys for title, keys in SECTIONS.items() if section is None or section in title.split(" and ")
+    }
+    if not chosen:
+        known = [name for title in SECTIONS for name in title.split(" and ")]
+        raise ConfigError(f"a recipe has no section {section!r}; {did_you_mean(str(section), known)}")
+    return "\n\n".join(_section(title, keys) for title, keys in chosen.items())
+
+
+def _section(title: str, section: type) -> str:
+    heading = f"## {title if title == THE_RECIPE else f'`{title}`'}"
+    return "\n\n".join([heading, str(section.__doc__), "\n".join(_key(*each) for each in keys_of(section))])
+
+
+def keys_of(section: type) -> list[tuple[str, Any, Any]]:
+    """Return name, type and pydantic's field of each key."""
+    hints = get_type_hints(section)
+    known: dict[str, Any] = section.__pydantic_fields__  # type: ignore[attr-defined]
+    return [(name, hints[name], field) for name, field in known.items()]
+
+
+def _key(name: str, hint: Any, field: Any) -> str:
+    bounds = [
+        words.format(getattr(limit, bound))
+        for limit in field.metadata
+        for bound, words in BOUNDS.items()
+        if hasattr(limit, bound)
+    ]
+    said = "; ".join([", ".join([type_words(hint), *bounds]), _default(field)])
+    description = " ".join((field.description or _class_words(hint)).split())
+    return f"- **`{name}`** ({said}). {description}"
+
+
+def _class_words(hint: Any) -> str:
+    """Say what a section is that has no words of its own."""
+    return str(hint.__doc__) if dataclasses.is_dataclass(hint) else ""
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if dataclasses.is_dataclass(value):
+        return "default: all its own defaults"
+    return f"default: `{_as_yaml(value)}`"
+
+
+def _as_yaml(value: Any) -> str:
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def type_words(hint: Any) -> str:
+    """Write a type for a person who writes YAML.
+
+    >>> type_words(int | None), type_words(list[str]), type_words(Literal["full", "lora"])
+    ('whole number or null', 'list of text', '`full` or `lora`')
+    """
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return " or ".join(f"`{part}`" for part in parts)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(type_words(part) for part in parts))
+    if origin is list:
+        return f"list of {type_words(parts[0])}"
+    if origin is tuple:
+        return f"[{', '.join(type_words(part) for part in parts)}]"
+    if origin is dict:
+        return "section of " + (
+            "names and values" if parts[1] is Any else f"{type_words(parts[0])}: {type_words(parts[1])}"
+        )
+    return NAMES.get(hint, "section")
