@@ -18,6 +18,7 @@ from nlp_transfer.evaluation.intervals import (
     NoiseInterval,
     bootstrap_p,
     bootstrap_weights,
+    interval_without_spread,
     noise_interval,
     percentile_interval,
 )
@@ -83,6 +84,8 @@ class Scorer(Generic[Prediction]):
         for metric in self.measures.metrics:
             value = float(np.mean([self._value(each, metric) for each in per_seed]))
             low, high = percentile_interval(self._mean_resampled(per_seed, metric))
+            if metric == "accuracy" and low == high and value in (0, 1):
+                low, high = interval_without_spread(value, self.rows)
             found[metric] = {
                 "value": value,
                 "low": min(low, value),

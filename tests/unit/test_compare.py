@@ -153,6 +153,14 @@ def test_classifications_are_compared_with_mcnemar_too():
     assert found["accuracy"]["low"] == pytest.approx(np.quantile(np.mean(resampled, axis=0), 0.025))
 
 
+def test_a_perfect_score_on_few_rows_is_not_certain():
+    labels = np.array([0, 1] * 4)
+    right = np.stack([1 - labels, labels], axis=1) * 0.8 + 0.1
+    scored = classification_scorer(labels, groups=None, resamples=100).scores([right])["accuracy"]
+    assert scored["value"] == scored["high"] == 1
+    assert scored["low"] == pytest.approx(8 / (8 + 1.96**2), abs=1e-3)  # Wilson 1927
+
+
 @pytest.mark.parametrize(("rows", "expected"), [(0, 0.2), (1, 0.2), (16, 0.05), (1024, 0.00625)])
 def test_few_labels_are_assumed_to_vary_more(rows, expected):
     assert assumed_accuracy_spread(rows) == pytest.approx(expected)
