@@ -4,6 +4,7 @@ columns.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from nlp_transfer.errors import ModelError, for_terminal
 from nlp_transfer.inference.results_out import TABLE_FORMATS, Result, opened, output_format, row_writer
 from nlp_transfer.inference.texts_in import read_texts
+
+logger = logging.getLogger(__name__)
 
 
 def predict_documents(
@@ -46,9 +49,13 @@ def predict_documents(
     bar = "predict" if source is not None and sys.stderr.isatty() else None
     with opened(output) as file:
         write = row_writer(file, written, plain=_listed, flat=prediction_columns)
+        done = 0
         for _, rows, contents in given.chunks():
             for row, result in zip(rows, classifier.predict(contents, label=bar), strict=True):
                 write(row, result)
+            done += len(rows)
+    if output is not None:
+        logger.info("%s rows labelled: %s", f"{done:,}", output)
 
 
 def _listed(row: dict[str, Any], result: Result) -> str:

@@ -5,6 +5,7 @@ columns; or fill a gettext catalogue.
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator
 
 CATALOGUE_SUFFIXES = (".po", ".pot")
+
+logger = logging.getLogger(__name__)
 
 
 def translate_documents(
@@ -84,11 +87,15 @@ def translate_documents(
     bar = _bar(source)
     with opened(output) as file:
         write = row_writer(file, written, plain=lambda _, result: str(result["translation"]))
+        done = 0
         for number, rows, contents in given.chunks():
             cut = _readable(cut_texts(translator, contents), number)
             results = translate_cut_texts(translator, cut, tgt_lang=tgt_lang, num_beams=num_beams, label=bar)
             for row, result in zip(rows, results, strict=True):
                 write(row, {"translation": result})
+            done += len(rows)
+    if output is not None:
+        logger.info("%s rows translated: %s", f"{done:,}", output)
 
 
 def _translate_catalogue(
