@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ import typer
 from nlp_transfer.commands.options import AsJson, Config, ContinueFrom, Overrides, built_recipe, print_report
 from nlp_transfer.demos import places_of
 from nlp_transfer.errors import ConfigError, for_terminal
+
+logger = logging.getLogger(__name__)
 
 
 def demo(
@@ -74,8 +77,7 @@ def run(
     """
     recipe = built_recipe(config, overrides or [], continue_from)
     print_report(recipe.run(), as_json=as_json)
-    if not as_json:
-        print(f"\n{places_of(recipe.folder)}")
+    logger.info(places_of(recipe.folder))
 
 
 def train(config: Config, overrides: Overrides = None, continue_from: ContinueFrom = None) -> None:

@@ -430,7 +430,10 @@ def test_the_keys_of_every_section_are_written_out_with_their_words():
         for name, hint, field in reference.keys_of(section):
             assert f"- **`{name}`** (" in written
             assert field.description or getattr(hint, "__doc__", None), f"{section.__name__}.{name}"
-    assert "- **`rank`** (whole number, at least 1; default: `16`). Rank of LoRA's matrices." in written
+    assert (
+        "- **`rank`** (whole number, at least 1; default: `16`). Rank of LoRA's matrices (peft's r)."
+        in written
+    )
     assert "- **`target`** (section; required). The domain to adapt to." in written
 
 

@@ -91,7 +91,7 @@ def test_systems_and_findings_come_in_the_order_of_reading():
         ("[]", "must hold a JSON object, not list"),
         ('{"schema": 2}', "expected a report of schema 1, got 2"),
         ('{"schema": 1, "task": "sentiment"}', "lacks primary_metric, systems"),
-        (None, "no report at"),
+        (None, "is not a run folder: it has no report.json"),
     ],
 )
 def test_what_is_not_a_report_is_refused(tmp_path, text, message):
