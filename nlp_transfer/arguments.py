@@ -33,19 +33,19 @@ REPLACED = {
     "adafactor": "use optim: adafactor",
     "tpu_num_cores": "leave it out: accelerate launch sets it",
 }
-# What users write in short, and the name that is meant.
+# What users write in short, or after another library, and what is meant.
 SHORT = {
-    "lr": "learning_rate",
-    "epochs": "num_train_epochs",
-    "num_epochs": "num_train_epochs",
-    "batch_size": "per_device_train_batch_size",
-    "warmup": "warmup_steps",
-    "steps": "max_steps",
-    "decay": "weight_decay",
+    "lr": "use learning_rate",
+    "epochs": "use num_train_epochs",
+    "num_epochs": "use num_train_epochs",
+    "batch_size": "use per_device_train_batch_size",
+    "warmup": "use warmup_steps",
+    "steps": "use max_steps",
+    "decay": "use weight_decay",
+    "max_length": "set the recipe's model.max_length_tokens",
+    "max_seq_length": "set the recipe's model.max_length_tokens",
 }
 OURS = {
-    "max_length": "set model.max_length_tokens",
-    "max_seq_length": "set model.max_length_tokens",
     "output_dir": "set the recipe's output_dir",
     "resume_from_checkpoint": "a run resumes by itself from its folder",
     "push_to_hub": "use `nlp-transfer push`",
@@ -75,7 +75,7 @@ def _problem(name: str, value: Any, hints: Mapping[str, Any], known: set[str]) -
     if name.startswith("hub_") or name in OURS:
         return f"this package sets it; {OURS.get(name) or 'use the hub section of the recipe'}"
     if name in SHORT and name not in known:
-        return f"TrainingArguments has no such argument; use {SHORT[name]}"
+        return f"TrainingArguments has no such argument; {SHORT[name]}"
     if name not in known:
         return f"TrainingArguments has no such argument; {did_you_mean(name, known)}"
     return _value_problem(value, hints[name])

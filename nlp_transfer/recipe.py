@@ -265,6 +265,10 @@ class TransferRecipe(StagedRun):
     def _data_of(self) -> dict[int, Any]:
         return {}
 
+    def can_have(self, system: str) -> bool:
+        """Tell whether this run can have one of the task's systems."""
+        return self._possible_baselines().get(system, False)
+
     def baselines(self) -> list[str]:
         """Return the asked-for systems that this run can have."""
         possible = self._possible_baselines()

@@ -59,11 +59,10 @@ def build_report(recipe: SentimentTransfer, data: DataReport, *, systems: list[s
         recipe,
         scorers["target"],
         predicted["target"],
-        against="scratch" if AGAINST not in systems and "scratch" in systems else AGAINST,
+        against="scratch" if "scratch" in systems and not recipe.can_have(AGAINST) else AGAINST,
         assumed_seed_spread=assumed_accuracy_spread(len(recipe.data.target.selection)),
         why_not=(
-            f"{AGAINST} was not run; without a source model there is scratch to compare with: name it in "
-            "evaluation.baselines"
+            f"{AGAINST if recipe.can_have(AGAINST) else 'scratch'} was not run: see evaluation.baselines"
             if len(recipe.data.target.train)
             else "there are no target labels"
         ),

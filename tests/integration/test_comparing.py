@@ -57,7 +57,7 @@ def test_the_command_says_where_the_page_is(second: Path, call: Any, tmp_path: P
     assert call("report", second, "--html") == (0, f"{second / 'report.html'}\n", "")
     status, out, err = call("report", tmp_path, "--html")
     assert (status, out) == (2, "")
-    assert "no page at" in err
+    assert "is not a run folder: it has no report.html" in err
 
 
 def test_runs_are_compared_by_the_command(finished: Path, second: Path, call: Any, tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ def test_a_translation_run_without_counts_is_told_how_to_get_them(tmp_path):
 def test_a_folder_without_a_report_is_refused(tmp_path):
     write_run(tmp_path / "a", wrong=20)
     (tmp_path / "b").mkdir()
-    with pytest.raises(DataError, match="no report at"):
+    with pytest.raises(DataError, match="is not a run folder: it has no report"):
         compare_runs([tmp_path / "a", tmp_path / "b"])
 
 
