@@ -113,9 +113,7 @@ def test_without_network_the_copy_on_this_machine_is_taken(
     hub: FakeHub, classifier: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(
-        ModelError, match="the Hub cannot be reached, and there is no copy of it"
-    ):
+    with pytest.raises(ModelError, match="the Hub cannot be reached, and there is no copy of it"):
         load_adapted("ada/model")
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     load_adapted("ada/model")
