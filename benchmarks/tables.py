@@ -213,7 +213,8 @@ def flipped_source(results: dict[str, Any]) -> list[str]:
         "|---:|---:|---:|---:|---|---|",
     ]
     for size, cell in sorted(results["cells"].items(), key=lambda item: int(item[0])):
-        scores = [f"{100 * score['value']:.1f}" for score in cell["accuracy"].values()]
+        shown = ("zero_shot", "target_only", "adapted")
+        scores = [f"{100 * cell['accuracy'][system]['value']:.1f}" for system in shown]
         warned = ", ".join(finding["severity"] for finding in cell["source_harm"]) or "-"
         said = f"{cell['verdict']['transfer']} ({100 * cell['verdict']['difference']:+.1f})"
         lines.append(f"| {int(size):,} | {' | '.join(scores)} | {said} | {warned} |")
