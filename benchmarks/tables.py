@@ -252,6 +252,16 @@ def chain(results: dict[str, Any]) -> list[str]:
     return lines
 
 
+def serve_load(results: dict[str, Any]) -> list[str]:
+    """Tabulate what the clients of a server saw."""
+    shown = (
+        "answered", "lost", "answered_with_another_result", "clients_that_hung_up", "answered_a_second",
+        "p50_ms", "p99_ms", "slowest_ms", "exit_status_after_sigterm",
+    )  # fmt: skip
+    lines = ["| seen | |", "|---|---:|"]
+    return lines + [f"| {name.replace('_', ' ')} | {round(results[name], 1):g} |" for name in shown]
+
+
 SEEDS = "; mean ± sample deviation (seeds)"
 # Files, what is added to their own words, and how each is tabulated.
 SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], list[str]]], ...] = (
@@ -272,6 +282,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], list[str]]], ...] = (
     ("faults", "", faults),
     ("growth", "", growth),
     ("soak", "", soak),
+    ("serve_load", "", serve_load),
 )
 
 
