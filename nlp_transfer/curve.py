@@ -28,7 +28,7 @@ from nlp_transfer.diagnostics.learning_curves import (
 )
 from nlp_transfer.diagnostics.transfer import gap_closed, gap_closed_finding
 from nlp_transfer.errors import ConfigError
-from nlp_transfer.evaluation.predicted import read_predicted
+from nlp_transfer.evaluation.predicted import predictions_folder, read_predicted
 from nlp_transfer.findings import Finding
 from nlp_transfer.recipes_by_task import recipe_class
 from nlp_transfer.reporting.report import TransferReport
@@ -142,7 +142,7 @@ def gaps_closed(folder: Path, curve: LearningCurve) -> dict[int, Estimate]:
     if oracle not in systems or ("zero_shot", largest) not in systems:
         return {}
     right = {
-        key: _right(_at(folder, key[1]) / "predictions", key[0], seeds=seeds)
+        key: _right(_at(folder, key[1]), key[0], seeds=seeds)
         for key, seeds in systems.items()
         if key in (oracle, ("zero_shot", largest)) or key[0] == "adapted"
     }
@@ -153,11 +153,11 @@ def gaps_closed(folder: Path, curve: LearningCurve) -> dict[int, Estimate]:
     }
 
 
-def _right(folder: Path, system: str, *, seeds: int) -> npt.NDArray[np.float64]:
+def _right(run: Path, system: str, *, seeds: int) -> npt.NDArray[np.float64]:
     """Return how often each of the target's test rows was right over the seeds, shape (rows,)."""
     found = []
     for seed in range(seeds):
-        place = folder / f"seed-{seed}" if seed else folder
+        place = predictions_folder(run, seed, first=0)
         predicted = read_predicted(place / f"{system}.target.jsonl")
         labels = np.asarray([predicted.label_names.index(label) for label in predicted.labels])
         found.append(predicted.probabilities.argmax(axis=1) == labels)

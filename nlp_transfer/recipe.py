@@ -20,6 +20,7 @@ from nlp_transfer.config import RecipeConfig, load_config
 from nlp_transfer.continuing import Continuing
 from nlp_transfer.data.checks import gravest_first
 from nlp_transfer.errors import ConfigError, DataError, RunError
+from nlp_transfer.evaluation.predicted import predictions_folder
 from nlp_transfer.history import TestSet
 from nlp_transfer.runs import environment, fingerprint, refusal_of, refuse_model, write_json
 from nlp_transfer.stages import StagedRun
@@ -292,8 +293,7 @@ class TransferRecipe(StagedRun):
 
     def predictions_folder(self, seed: int) -> Path:
         """Return where the predictions of one of `evaluation.seeds` are."""
-        folder = self.folder / "predictions"
-        return folder if seed == self.first_seed else folder / f"seed-{seed}"
+        return predictions_folder(self.folder, seed, first=self.first_seed)
 
     # The chain of adaptations ----------------------------------------------------------------------
 

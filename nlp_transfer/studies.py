@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nlp_transfer.errors import ConfigError, DataError
 from nlp_transfer.evaluation.compare import Scorer
-from nlp_transfer.evaluation.predicted import Predicted, read_predicted
+from nlp_transfer.evaluation.predicted import Predicted, predictions_folder, read_predicted
 from nlp_transfer.evaluation.predictions import read_counts
 from nlp_transfer.evaluation.scorers import (
     ASSUMED_CHRF_SEED_SPREAD,
@@ -63,8 +63,7 @@ class _Run:
 
     def _folders(self) -> list[Path]:
         seeds = self.report.content["provenance"].get("seeds") or [0]
-        folder = self.folder / "predictions"
-        return [folder, *(folder / f"seed-{seed}" for seed in seeds[1:])]
+        return [predictions_folder(self.folder, seed, first=seeds[0]) for seed in seeds]
 
 
 def compare_runs(folders: Sequence[str | Path]) -> SideBySide:

@@ -306,3 +306,20 @@ class RecipeConfig:
     """`transformers.TrainingArguments` by their own names, for both stages."""
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     hub: HubConfig = Field(default_factory=HubConfig)
+
+
+# The sections of a recipe by their place in the YAML; the recipe itself is the nameless one.
+SECTIONS: dict[str, type] = {
+    "": RecipeConfig,
+    "model": ModelConfig,
+    "model.architecture": ArchitectureConfig,
+    "data": DataConfig,
+    "data.source": DomainConfig,
+    "data.target": DomainConfig,
+    "source_stage": SourceStageConfig,
+    "adaptation": AdaptationConfig,
+    "adaptation.guard": GuardConfig,
+    "adaptation.unlabelled": UnlabelledConfig,
+    "evaluation": EvaluationConfig,
+    "hub": HubConfig,
+}

@@ -12,20 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from nlp_transfer.config.keys import (
-    BASELINES,
-    AdaptationConfig,
-    ArchitectureConfig,
-    DataConfig,
-    DomainConfig,
-    EvaluationConfig,
-    GuardConfig,
-    HubConfig,
-    ModelConfig,
-    RecipeConfig,
-    SourceStageConfig,
-    UnlabelledConfig,
-)
+from nlp_transfer.config.keys import BASELINES, SECTIONS, RecipeConfig
 from nlp_transfer.config.problems import domain_problems, training_problems
 from nlp_transfer.config.yaml_text import read_yaml
 from nlp_transfer.errors import ConfigError, did_you_mean
@@ -141,18 +128,5 @@ def _describe(problem: Any) -> str:
 
 def _keys_at(location: Sequence[Any]) -> list[str]:
     """List the keys that the section at this path may have."""
-    sections = {
-        "model": ModelConfig,
-        "architecture": ArchitectureConfig,
-        "data": DataConfig,
-        "source": DomainConfig,
-        "target": DomainConfig,
-        "source_stage": SourceStageConfig,
-        "adaptation": AdaptationConfig,
-        "guard": GuardConfig,
-        "unlabelled": UnlabelledConfig,
-        "evaluation": EvaluationConfig,
-        "hub": HubConfig,
-    }
-    section: type = sections.get(str(location[-1]), RecipeConfig) if location else RecipeConfig
+    section = SECTIONS.get(".".join(map(str, location)), RecipeConfig)
     return [field.name for field in dataclasses.fields(section)]

@@ -6,35 +6,9 @@ import dataclasses
 import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from nlp_transfer.config.keys import (
-    AdaptationConfig,
-    ArchitectureConfig,
-    DataConfig,
-    DomainConfig,
-    EvaluationConfig,
-    GuardConfig,
-    HubConfig,
-    ModelConfig,
-    RecipeConfig,
-    SourceStageConfig,
-    UnlabelledConfig,
-)
+from nlp_transfer.config.keys import SECTIONS
 from nlp_transfer.errors import ConfigError, did_you_mean
 
-THE_RECIPE = "the recipe"
-SECTIONS: dict[str, type] = {
-    THE_RECIPE: RecipeConfig,
-    "model": ModelConfig,
-    "model.architecture": ArchitectureConfig,
-    "data": DataConfig,
-    "data.source and data.target": DomainConfig,
-    "source_stage": SourceStageConfig,
-    "adaptation": AdaptationConfig,
-    "adaptation.guard": GuardConfig,
-    "adaptation.unlabelled": UnlabelledConfig,
-    "evaluation": EvaluationConfig,
-    "hub": HubConfig,
-}
 NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", types.NoneType: "null"}
 BOUNDS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
 
@@ -48,17 +22,18 @@ def config_reference(section: str | None = None) -> str:
     Raises:
         ConfigError: there is no such section.
     """
-    chosen = {
-        title: keys for title, keys in SECTIONS.items() if section is None or section in title.split(" and ")
-    }
+    chosen = {place: keys for place, keys in SECTIONS.items() if section in (None, place)}
     if not chosen:
-        known = [name for title in SECTIONS for name in title.split(" and ")]
+        known = [place for place in SECTIONS if place]
         raise ConfigError(f"a recipe has no section {section!r}; {did_you_mean(str(section), known)}")
-    return "\n\n".join(_section(title, keys) for title, keys in chosen.items())
+    titles: dict[type, list[str]] = {}
+    for place, keys in chosen.items():  # both domains have the same keys
+        titles.setdefault(keys, []).append(f"`{place}`" if place else "the recipe")
+    return "\n\n".join(_section(" and ".join(names), keys) for keys, names in titles.items())
 
 
 def _section(title: str, section: type) -> str:
-    heading = f"## {title if title == THE_RECIPE else f'`{title}`'}"
+    heading = f"## {title}"
     return "\n\n".join([heading, str(section.__doc__), "\n".join(_key(*each) for each in keys_of(section))])
 
 

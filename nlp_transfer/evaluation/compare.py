@@ -75,6 +75,7 @@ class Scorer(Generic[Prediction]):
     ) -> None:
         self.measures = measures
         self.rows = rows
+        self.units = rows if groups is None else int(groups.max(initial=-1)) + 1
         self.weights = bootstrap_weights(rows, resamples=resamples, seed=seed, groups=groups)
         self._scored: dict[int, tuple[Prediction, Scored]] = {}
 
@@ -85,7 +86,7 @@ class Scorer(Generic[Prediction]):
             value = float(np.mean([self._value(each, metric) for each in per_seed]))
             low, high = percentile_interval(self._mean_resampled(per_seed, metric))
             if metric == "accuracy" and low == high and value in (0, 1):
-                low, high = interval_without_spread(value, self.rows)
+                low, high = interval_without_spread(value, self.units)
             found[metric] = {
                 "value": value,
                 "low": min(low, value),

@@ -49,13 +49,13 @@ def percentile_interval(samples: Array, *, level: float = 0.95) -> tuple[float, 
     return float(low), float(high)
 
 
-def interval_without_spread(value: float, rows: int) -> tuple[float, float]:
-    """Return Wilson's 95% interval (1927) of a share of 0 or 1, which every resample of the rows repeats.
+def interval_without_spread(value: float, units: int) -> tuple[float, float]:
+    """Return Wilson's 95% interval (1927) of a share of 0 or 1, which every resample of the units repeats.
 
     >>> [round(end, 2) for end in interval_without_spread(1.0, 8)]
     [0.68, 1.0]
     """
-    found = stats.binomtest(round(value * rows), rows).proportion_ci(method="wilson")
+    found = stats.binomtest(round(value * units), units).proportion_ci(method="wilson")
     return float(found.low), float(found.high)
 
 

@@ -27,6 +27,11 @@ class Predicted:
     """Shape (rows, classes), in the order of `label_names`."""
 
 
+def predictions_folder(run: Path, seed: int, *, first: int) -> Path:
+    """Return where a run keeps a seed's predictions: those of its first seed in `predictions/` itself."""
+    return run / "predictions" if seed == first else run / "predictions" / f"seed-{seed}"
+
+
 def read_predicted(path: Path) -> Predicted:
     """Read a file of predictions with what it says of its rows.
 

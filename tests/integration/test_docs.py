@@ -25,6 +25,7 @@ from tiny_translation import easy_pairs, write_pairs
 
 from nlp_transfer import TranslationTransfer, cli
 from nlp_transfer.config import RecipeConfig, load_config, parse_config, read_yaml, reference, write_yaml
+from nlp_transfer.config.keys import SECTIONS
 from nlp_transfer.data.cards import load_card
 from nlp_transfer.errors import PublishError, RunError
 from nlp_transfer.resources import list_recipes
@@ -426,7 +427,7 @@ def test_functions_named_as_there_are_there():
 
 def test_the_keys_of_every_section_are_written_out_with_their_words():
     written = reference.config_reference()
-    for section in reference.SECTIONS.values():
+    for section in SECTIONS.values():
         for name, hint, field in reference.keys_of(section):
             assert f"- **`{name}`** (" in written
             assert field.description or getattr(hint, "__doc__", None), f"{section.__name__}.{name}"

@@ -159,6 +159,10 @@ def test_a_perfect_score_on_few_rows_is_not_certain():
     scored = classification_scorer(labels, groups=None, resamples=100).scores([right])["accuracy"]
     assert scored["value"] == scored["high"] == 1
     assert scored["low"] == pytest.approx(8 / (8 + 1.96**2), abs=1e-3)  # Wilson 1927
+    in_groups = classification_scorer(labels, groups=list("aabbccdd"), resamples=100).scores([right])[
+        "accuracy"
+    ]
+    assert in_groups["low"] == pytest.approx(4 / (4 + 1.96**2), abs=1e-3)
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(0, 0.2), (1, 0.2), (16, 0.05), (1024, 0.00625)])
