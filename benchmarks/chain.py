@@ -52,10 +52,17 @@ def main() -> None:
             ).run()
             before = f"{folder}/{step}"
             results["steps"][step] = {
-                "accuracy": {name: entry["target"]["accuracy"] for name, entry in report.systems.items()},
-                "chain": report.content.get("chain"),
-                "findings": [f for f in report.findings if f["check"].startswith("chain")],
+                name: entry["target"]["accuracy"] for name, entry in report.systems.items()
             }
+            if chain := report.content.get("chain"):
+                # Without the folders, which are of this machine and gone.
+                results["chain"] = {
+                    "steps": chain["steps"],
+                    "test_sets": [
+                        {"name": each["name"], "n": each["now"]["n"], "scores": each["scores"]}
+                        for each in chain["test_sets"]
+                    ],
+                }
             save_results(RESULTS / "chain.json", results)
             print(report.verdict["sentence"], flush=True)
 

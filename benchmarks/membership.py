@@ -25,31 +25,36 @@ from nlp_transfer.diagnostics.privacy import membership_inference, membership_sc
 from nlp_transfer.sentiment import SentimentTransfer
 
 
+def recipe_of(folder: str, rows: int, epochs: int, seed: int) -> SentimentTransfer:
+    return SentimentTransfer(
+        parse_config(
+            {
+                "task": "sentiment",
+                "output_dir": folder,
+                "model": {"path": ENCODER, "max_length_tokens": 128},
+                "data": {
+                    "source": {"card": "rotten_tomatoes"},
+                    "target": {"card": "product_reviews", "train_size": rows},
+                    "seed": seed,
+                },
+                "adaptation": {"replay": 0, "mix": None},
+                "training": {"num_train_epochs": epochs, "seed": seed},
+                "evaluation": {"baselines": ["zero_shot"], "seeds": [seed]},
+            }
+        )
+    )
+
+
 def measure(rows: int, epochs: int, seed: int) -> dict[str, Any]:
     """Adapt on so many rows for so many passes, and attack the model."""
     with tempfile.TemporaryDirectory() as folder:
-        recipe = SentimentTransfer(
-            parse_config(
-                {
-                    "task": "sentiment",
-                    "output_dir": f"{folder}/run",
-                    "model": {"path": ENCODER, "max_length_tokens": 128},
-                    "data": {
-                        "source": {"card": "rotten_tomatoes"},
-                        "target": {"card": "product_reviews", "train_size": rows},
-                        "seed": seed,
-                    },
-                    "adaptation": {"replay": 0, "mix": None},
-                    "training": {"num_train_epochs": epochs, "seed": seed},
-                    "evaluation": {"baselines": ["zero_shot"], "seeds": [seed]},
-                }
-            )
-        )
+        recipe = recipe_of(f"{folder}/run", rows, epochs, seed)
         report = recipe.run()
         target, learnt = recipe.data.target, recipe.data.target.selection
-        seen = set(learnt.texts)
-        unseen = [row for row, text in enumerate(target.train.texts) if text not in seen][: len(learnt)]
-        control = target.train.take(unseen)
+        # Draws are nested: the larger one holds the learnt rows, and as many that the run never saw.
+        drawn = recipe_of(f"{folder}/unused", 2 * rows, epochs, seed).data.target.selection
+        seen = set(learnt.ids)
+        control = drawn.take([row for row, name in enumerate(drawn.ids) if name not in seen])
         before, after = load_adapted(recipe.folder / "source_model"), load_adapted(recipe.folder)
 
         def scores(of: Rows) -> Any:

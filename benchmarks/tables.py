@@ -243,7 +243,7 @@ def membership(results: dict[str, Any]) -> list[str]:
 
 def chain(results: dict[str, Any]) -> list[str]:
     """Tabulate each test set's score after each step of a chain."""
-    last = list(results["steps"].values())[-1]["chain"]
+    last = results["chain"]
     lines = [f"| test set | n | after {' | after '.join(last['steps'])} |"]
     lines.append(f"|---|---:|{'---:|' * len(last['steps'])}")
     for each in last["test_sets"]:
