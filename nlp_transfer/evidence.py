@@ -155,8 +155,10 @@ class EvidenceKeeper:
         from nlp_transfer.models.features import encode
         from nlp_transfer.models.loading import base_model
 
-        limit = self.maker.settings.max_length_tokens
-        return encode(base_model(loaded.model), loaded.tokenizer, texts, max_length_tokens=limit)
+        return encode(
+            base_model(loaded.model), loaded.tokenizer, texts,
+            max_length_tokens=self.maker.settings.max_length_tokens, bf16=self.maker.encodes_in_bf16(),
+        )  # fmt: skip
 
     def _logits(self, system: str, texts: Sequence[str], *, what: str) -> npt.NDArray[np.float64]:
         from nlp_transfer.inference.load import load_adapted

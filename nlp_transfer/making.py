@@ -288,9 +288,16 @@ class ModelMaker:
             seed=self.seed,
             revision=self.settings.revision if encoder == self.settings.model_path else None,
             class_weights=self.settings.adaptation.class_weights if rows is None else None,
+            bf16=self.encodes_in_bf16(),
         )
         cost.trainable_parameters, cost.trainable_share = probe.parameters, probe.parameters / probe.total
         return probe
+
+    def encodes_in_bf16(self) -> bool:
+        """Tell whether what is fitted on encodings gets them in bfloat16, as weights are trained in it."""
+        from nlp_transfer.training.arguments import native_bf16
+
+        return bool(self.settings.training.get("bf16", native_bf16()))
 
     # Saving ---------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +19,7 @@ from nlp_transfer.chain import Chain, Outcome, preflight_findings, take_predicti
 from nlp_transfer.config import RecipeConfig, load_config
 from nlp_transfer.continuing import Continuing
 from nlp_transfer.data.checks import gravest_first
+from nlp_transfer.data.in_memory import kept_domain
 from nlp_transfer.errors import ConfigError, DataError, RunError
 from nlp_transfer.evaluation.predicted import predictions_folder
 from nlp_transfer.history import TestSet
@@ -55,20 +56,29 @@ class TransferRecipe(StagedRun):
 
     @classmethod
     def from_config(
-        cls, path: str | Path, overrides: Sequence[str] = (), *, continue_from: str | Path | None = None
+        cls,
+        config: str | Path | Mapping[str, Any],
+        overrides: Sequence[str] = (),
+        *,
+        data: Mapping[str, Any] | None = None,
+        continue_from: str | Path | None = None,
     ) -> Self:
-        """Build the recipe from a YAML file and `key.sub=value` overrides.
+        """Build the recipe from a YAML file, or from nested dictionaries, and `key.sub=value` overrides.
 
         Args:
-            path: the file.
+            config: the file, or its content.
             overrides: values to change.
+            data: rows that the program holds, in place of the file's, by domain (`target`, `source`): a
+                `datasets.Dataset` or `DatasetDict`, a `pandas.DataFrame`, or dictionaries.
             continue_from: an adapted model to go on from: a run folder, its `model/`, or a Hub id.
 
         Raises:
             ConfigError: the file or an override is wrong; all problems are listed.
+            DataError: `data` holds something else.
         """
         given = None if continue_from is None else str(continue_from)
-        return cls(load_config(path, overrides, continue_from=given))
+        domains = {name: kept_domain(name, rows) for name, rows in (data or {}).items()}
+        return cls(load_config(config, overrides, domains=domains, continue_from=given))
 
     # What a subclass provides ----------------------------------------------------------------------
 

@@ -5,7 +5,9 @@ Unknown keys are refused with the nearest match.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,21 +19,53 @@ from nlp_transfer.config.problems import domain_problems, training_problems
 from nlp_transfer.config.yaml_text import read_yaml
 from nlp_transfer.errors import ConfigError, did_you_mean
 
+SECTION, WHOLE, NUMBER = "hold keys and values", "be a whole number", "be a number"
+# What pydantic's kinds of errors ask for.
+EXPECTED = {
+    "dict_type": SECTION, "dataclass_type": SECTION, "list_type": "be a list, such as [0, 1]",
+    "int_parsing": WHOLE, "int_type": WHOLE, "int_from_float": WHOLE,
+    "float_parsing": NUMBER, "float_type": NUMBER,
+}  # fmt: skip
+# More to say about a value that is often tried.
+VALUE_ADVICE = {("task", "classification"): " (sentiment takes any one label per text)"}
+# Where a domain's rows come from; another place takes the place of all of them.
+PLACES = ("card", "path", "splits", "sha256", "format", "encoding", "columns")
+
 
 def load_config(
-    path: str | Path, overrides: Sequence[str] = (), *, continue_from: str | None = None
+    config: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    domains: Mapping[str, Mapping[str, Any]] | None = None,
+    continue_from: str | None = None,
 ) -> RecipeConfig:
-    """Read a recipe's YAML file, apply `key.sub=value` overrides, and validate it.
+    """Read a recipe, apply `key.sub=value` overrides, and validate it.
 
     Args:
-        path: the file.
+        config: its YAML file, or what such a file holds.
         overrides: see `apply_override`.
-        continue_from: takes the place of the file's own `continue_from`; None leaves it.
+        domains: where the rows of `source` and `target` are, in place of where the recipe says they are.
+        continue_from: takes the place of the recipe's own `continue_from`; None leaves it.
 
     Raises:
         ConfigError: the file cannot be read, or any key or value is wrong (all of them are listed).
     """
-    path = Path(path)
+    if isinstance(config, Mapping):
+        content, where = copy.deepcopy(dict(config)), "the configuration"
+    else:
+        content, where = _read_file(Path(config)), str(config)
+    for override in overrides:
+        apply_override(content, override)
+    for name, place in (domains or {}).items():
+        data = content.setdefault("data", {})
+        said = data.get(name) or {}
+        data[name] = {**{key: said[key] for key in said if key not in PLACES}, **place}
+    if continue_from is not None:
+        content["continue_from"] = continue_from
+    return parse_config(content, where=where)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -44,11 +78,7 @@ def load_config(
     content = read_yaml(text, where=str(path))
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold keys and values at its top level, not {type(content).__name__}")
-    for override in overrides:
-        apply_override(content, override)
-    if continue_from is not None:
-        content["continue_from"] = continue_from
-    return parse_config(content, where=str(path))
+    return content
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:
@@ -117,13 +147,31 @@ def as_dict(config: RecipeConfig) -> dict[str, Any]:
 
 
 def _describe(problem: Any) -> str:
-    """Word one pydantic error with the key's path and, for an unknown key, its nearest match."""
-    path = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "unexpected_keyword_argument":
-        return f"{path}: unknown key; {did_you_mean(str(problem['loc'][-1]), _keys_at(problem['loc'][:-1]))}"
-    if problem["type"] in ("missing", "missing_argument"):
-        return f"{path}: is missing"
-    return f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
+    """Word one pydantic error with the key's path, what was expected, and the nearest match of a name."""
+    path, kind, given = ".".join(str(part) for part in problem["loc"]), problem["type"], problem["input"]
+    if kind == "unexpected_keyword_argument":
+        wrong = f"unknown key; {did_you_mean(str(problem['loc'][-1]), _keys_at(problem['loc'][:-1]))}"
+    elif kind in ("missing", "missing_argument"):
+        wrong = "is missing"
+    elif kind == "literal_error":
+        names = re.findall(r"'([^']+)'", problem["ctx"]["expected"])
+        near = did_you_mean(str(given), names) if isinstance(given, str) else f"one of {', '.join(names)}"
+        wrong = f"cannot be {given!r}; {near}{VALUE_ADVICE.get((path, str(given)), '')}"
+    elif kind in EXPECTED:
+        advice = _section_advice(path, given) if EXPECTED[kind] == SECTION else ""
+        wrong = f"must {EXPECTED[kind]}, got {given!r}{advice}"
+    else:
+        wrong = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {given!r}"
+    return f"{path}: {wrong}"
+
+
+def _section_advice(path: str, given: object) -> str:
+    """Say what a section that holds one plain value should look like."""
+    if given is None:
+        return "; leave the key out where nothing is set"
+    if isinstance(given, str) and path in ("model", "data.source", "data.target"):
+        return f"; a file or a model is named by {{path: {given}}}"
+    return ""
 
 
 def _keys_at(location: Sequence[Any]) -> list[str]:

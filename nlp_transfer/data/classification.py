@@ -16,7 +16,7 @@ import numpy as np
 from nlp_transfer.config import DataConfig, DomainConfig
 from nlp_transfer.data.cards import DataCard, Declared, load_card
 from nlp_transfer.data.labels import LabelReader
-from nlp_transfer.data.rows import EMPTY, DomainData, Rows, TransferData
+from nlp_transfer.data.rows import EMPTY, DomainData, Rows, TransferData, joined_texts, taken
 from nlp_transfer.data.splits import hold_out, nested_subset, stable_hash
 from nlp_transfer.errors import DataError
 
@@ -140,9 +140,7 @@ def _split(splits: dict[str, Rows], config: DomainConfig) -> tuple[Rows, Rows, R
     if "all" not in splits:
         return splits["train"], splits.get("dev", EMPTY), splits["test"]
     rows = splits["all"]
-    pool, test = hold_out(
-        rows.texts, rows.labels.tolist(), groups=rows.groups, share=config.test_share or TEST_SHARE
-    )
+    pool, test = hold_out(rows.texts, rows.labels, groups=rows.groups, share=config.test_share or TEST_SHARE)
     return rows.take(pool), EMPTY, rows.take(test)
 
 
@@ -153,26 +151,25 @@ def _draw(pool: Rows, dev: Rows, train_size: int | None, seed: int) -> tuple[Row
             return pool, dev
         dev_size = min(len(dev), round(train_size * DEV_SHARE)) if train_size >= MIN_ROWS_FOR_DEV else 0
         dev_size = max(dev_size, train_size - len(pool))
-        drawn = pool.take(nested_subset(pool.labels.tolist(), train_size - dev_size, seed=seed))
-        return drawn, dev.take(nested_subset(dev.labels.tolist(), dev_size, seed=seed)) if dev_size else EMPTY
+        drawn = pool.take(nested_subset(pool.labels, train_size - dev_size, seed=seed))
+        return drawn, dev.take(nested_subset(dev.labels, dev_size, seed=seed)) if dev_size else EMPTY
     size = len(pool) if train_size is None else train_size
-    drawn = pool.take(nested_subset(pool.labels.tolist(), size, seed=seed))
+    drawn = pool.take(nested_subset(pool.labels, size, seed=seed))
     if size < MIN_ROWS_FOR_DEV:
         return drawn, EMPTY
     share = min(DEV_SHARE, MAX_DEV_ROWS / size)
-    train_rows, dev_rows = hold_out(drawn.texts, drawn.labels.tolist(), groups=drawn.groups, share=share)
+    train_rows, dev_rows = hold_out(drawn.texts, drawn.labels, groups=drawn.groups, share=share)
     return drawn.take(train_rows), drawn.take(dev_rows)
 
 
-def _texts_left(all_rows: Sequence[Rows], drawn: Sequence[Rows]) -> list[str]:
+def _texts_left(all_rows: Sequence[Rows], drawn: Sequence[Rows]) -> Sequence[str]:
     """Return the texts of the rows that were not drawn."""
-    taken = {row_id for rows in drawn for row_id in rows.ids}
-    return [
-        text
-        for rows in all_rows
-        for row_id, text in zip(rows.ids, rows.texts, strict=True)
-        if row_id not in taken
-    ]
+    used = {row_id for rows in drawn for row_id in rows.ids}
+    left: Sequence[str] = []
+    for rows in all_rows:
+        unused = np.fromiter((row_id not in used for row_id in rows.ids), dtype=bool, count=len(rows))
+        left = joined_texts(left, taken(rows.texts, np.flatnonzero(unused)))
+    return left
 
 
 def _require_classes(rows: Rows, label_names: list[str], name: str, split: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import numpy as np
 from nlp_transfer.config import DomainConfig
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.data.tables import Row, read_source
-from nlp_transfer.data.texts import MAPPED_FROM_TEXTS, Texts
+from nlp_transfer.data.texts import Texts, listed
 from nlp_transfer.errors import DataError, LabelError, did_you_mean
 
 TEXT_COLUMNS = ("text", "sentence", "review", "content")
@@ -25,12 +26,21 @@ LABEL_COLUMNS = ("label", "labels", "sentiment", "stars", "rating")
 
 @dataclass
 class _Columns:
-    """What one file holds: row ids, texts, raw labels, and groups, empty where a cell is."""
+    """What one file holds: row numbers, texts, raw labels, and groups, empty where a cell is.
 
-    ids: list[str] = field(default_factory=list)
+    Without strings of their own for each row, so that memory hardly grows with the rows.
+    """
+
+    numbers: array[int] = field(default_factory=lambda: array("q"))
     texts: Sequence[str] = ()
-    labels: list[str] = field(default_factory=list)
+    codes: array[int] = field(default_factory=lambda: array("q"))
+    """Each row's raw label, as its place in `labels`."""
+    labels: dict[str, int] = field(default_factory=dict)
     groups: list[str] = field(default_factory=list)
+
+    def ids(self, split: str | None) -> Sequence[str]:
+        """Name rows by their numbers in the file, behind the split's name where there are several."""
+        return listed(Texts.of(f"{split}/{number}" if split else str(number) for number in self.numbers))
 
     def groups_or_texts(self) -> list[str]:
         """Name groups; a row without one is its own, named by its text: such rows have nothing in common."""
@@ -61,9 +71,11 @@ class LabelReader:
         numbers = {label: -1 if name is None else order[str(name)] for label, name in names.items()}
         splits = {}
         for split, rows in raw.items():
-            labels = np.asarray([numbers[label] for label in rows.labels], dtype=np.int64)
+            classes = np.asarray([numbers[label] for label in rows.labels], dtype=np.int64)
+            labels = classes[np.frombuffer(rows.codes, dtype=np.int64)]
+            ids = rows.ids(split if self.config.splits else None)
             whole = Rows(
-                rows.ids, rows.texts, labels, rows.groups_or_texts() if self.config.group_column else None
+                ids, rows.texts, labels, rows.groups_or_texts() if self.config.group_column else None
             )
             kept = np.flatnonzero(labels >= 0)
             if not len(kept):
@@ -84,7 +96,7 @@ class LabelReader:
                 f"data.{self.name}: {uri} has no usable row"
                 + (f" ({dict(self.dropped)})" if self.dropped else "")
             )
-        read.texts = list(texts) if len(texts) < MAPPED_FROM_TEXTS else texts
+        read.texts = listed(texts)
         return read
 
     def _usable_texts(self, split: str, uri: str, read: _Columns) -> Iterator[str]:
@@ -119,9 +131,11 @@ class LabelReader:
             else:
                 group = _canonical(row.get(config.group_column)) if config.group_column else ""
                 match = pattern.search(group) if pattern else None
-                read.ids.append(f"{split}/{number}" if config.splits else str(number))
-                read.labels.append(same.setdefault(binned, binned))
-                read.groups.append(match.group() if match else group)
+                read.numbers.append(number)
+                read.codes.append(read.labels.setdefault(binned, len(read.labels)))
+                if config.group_column:
+                    group = match.group() if match else group
+                    read.groups.append(same.setdefault(group, group))
                 # Half a character (a lone surrogate, as JSON can hold) makes tokenizers fail: it becomes "?".
                 yield text.encode("utf-8", "replace").decode("utf-8")
 

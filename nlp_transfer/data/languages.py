@@ -7,6 +7,7 @@ Of files: which spellings mean one language, and which do not. `pt`, `pt_PT` and
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -181,6 +182,23 @@ def language_name(code: str) -> str:
     from babel import Locale
 
     return str(Locale("en").languages.get(language_of(code), code))
+
+
+@lru_cache(maxsize=512)
+def language_names(code: str) -> tuple[str, ...]:
+    """Return a language's name in English and in itself, in small letters, as headers of tables have them.
+
+    >>> language_names("gl"), language_names("zz")
+    (('galician', 'galego'), ())
+    """
+    from babel import Locale, UnknownLocaleError
+
+    language = language_of(code)
+    # Names go by the language alone: "pt-BR" and "pt" are both called Portuguese.
+    named = [Locale("en").languages.get(language)]
+    with contextlib.suppress(ValueError, UnknownLocaleError):
+        named.append(Locale.parse(language).languages.get(language))
+    return tuple(dict.fromkeys(name.lower() for name in named if name))
 
 
 def written_like(wanted: str, example: str) -> str:

@@ -1,8 +1,9 @@
 """Pairs out of tables: tsv, csv, JSON lines, parquet and Hub data sets.
 
 Which columns hold the two texts follows from what the recipe says, else from a `translation` column with one
-text for each language, else from names: the language codes, or pairs such as source and target. A tsv or csv
-of exactly two columns needs no header line: where its first line is not recognised as one, it is a row.
+text for each language, else from names: the languages' codes or names, or pairs such as source and target. A
+tsv or csv of exactly two columns needs no header line: where its first line is not recognised as one, it is a
+row.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, BinaryIO, cast
 
-from nlp_transfer.data.languages import looks_like_locale, matches, normal_tag, spellings
+from nlp_transfer.data.languages import language_names, looks_like_locale, matches, normal_tag, spellings
 from nlp_transfer.data.raw_pairs import OtherLanguageError, RawPair
 from nlp_transfer.data.tables import Row, read_rows
 from nlp_transfer.errors import DataError, did_you_mean
@@ -164,9 +165,9 @@ def _named_for(keys: list[str], code: str, name: str, option: str) -> str:
 
 
 def _column_in(names: Sequence[str], code: str) -> str | None:
-    """Return the column that is named for a language: its best spelling, else any variant of it."""
+    """Return the column that is named for a language: its best spelling, its name, else any variant of it."""
     normal = {normal_tag(name): name for name in reversed(names)}
-    exact = next((normal[tag] for tag in spellings(code) if tag in normal), None)
+    exact = next((normal[tag] for tag in (*spellings(code), *language_names(code)) if tag in normal), None)
     return exact or next((name for name in names if looks_like_locale(name) and matches(code, name)), None)
 
 

@@ -18,9 +18,9 @@ from nlp_transfer.data.texts import Texts
 class Rows:
     """Labelled texts in one order: `ids`, `texts`, `labels` (class ids, shape (rows,)), `groups` if any."""
 
-    ids: list[str]
+    ids: Sequence[str]
+    """A list, or where they are many an Arrow column on disk, as the texts are."""
     texts: Sequence[str]
-    """A list, or where they are many an Arrow column on disk."""
     labels: npt.NDArray[np.int64]
     groups: list[str] | None = None
 
@@ -30,7 +30,7 @@ class Rows:
     def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Rows:
         """Return these rows, in this order."""
         return Rows(
-            ids=[self.ids[row] for row in rows],
+            ids=taken(self.ids, rows),
             texts=taken(self.texts, rows),
             labels=self.labels[np.asarray(rows, dtype=np.int64)],
             groups=None if self.groups is None else [self.groups[row] for row in rows],
@@ -39,7 +39,7 @@ class Rows:
     def joined(self, other: Rows) -> Rows:
         """Return these rows followed by others, without groups: two domains do not share them."""
         return Rows(
-            self.ids + other.ids,
+            joined_texts(self.ids, other.ids),
             joined_texts(self.texts, other.texts),
             np.concatenate([self.labels, other.labels]),
         )
@@ -97,7 +97,7 @@ class DomainData:
     card: DataCard | None
     unused: int = 0
     """Training rows that `train_size` leaves out."""
-    unused_texts: list[str] = field(default_factory=list)
+    unused_texts: Sequence[str] = ()
     """Their texts; nothing learns their labels."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Rows left out, by reason."""
@@ -108,7 +108,7 @@ class DomainData:
     def selection(self) -> Rows:
         """Every labelled row that the run may see: train and dev together."""
         return Rows(
-            self.train.ids + self.dev.ids,
+            joined_texts(self.train.ids, self.dev.ids),
             joined_texts(self.train.texts, self.dev.texts),
             np.concatenate([self.train.labels, self.dev.labels]),
             None if self.train.groups is None else self.train.groups + (self.dev.groups or []),

@@ -13,12 +13,12 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
+Labels = Sequence[int] | npt.NDArray[np.int64]
 
 
 class _Kept(dict[int, int | None]):
@@ -83,28 +83,31 @@ def _components(edges: Indices, *, rows: int) -> Indices:
     return _by_first_appearance(numbers[:rows])
 
 
-def _by_first_appearance(values: npt.NDArray[Any]) -> Indices:
+def _by_first_appearance(numbers: npt.NDArray[np.signedinteger]) -> Indices:
     """Number equal values alike, from 0 on in the order in which they first stand there."""
-    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse].astype(np.int64)
 
 
 def leak_free_components(texts: Sequence[str], groups: Sequence[object] | None = None) -> list[int]:
-    """Number the components of rows that share a normalised text or a group (None is no group)."""
-    return list(map(int, component_numbers(text_hashes(texts), groups)))
+    """Number the components of rows that share a normalised text or a group (None is no group), by first
+    appearance.
+    """
+    return list(map(int, _by_first_appearance(component_numbers(text_hashes(texts), groups))))
 
 
-def text_hashes(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
+def text_hashes(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
     """Hash normalised texts to 64 bits, shape (texts,): they need no memory that grows with their length.
 
     Two texts with one hash (one chance in 10^7 among a million) would be kept on one side: no leak.
     """
-    return np.fromiter((stable_hash(normalise_text(text)) for text in texts), dtype=np.uint64)
+    hashes = (stable_hash(normalise_text(text)) for text in texts)
+    return np.fromiter(hashes, dtype=np.uint64, count=len(texts))
 
 
 def component_numbers(hashes: npt.NDArray[np.uint64], groups: Sequence[object] | None = None) -> Indices:
-    """Number the components of rows that share a text's hash or a group (None is no group)."""
-    alike = _by_first_appearance(hashes)
+    """Number the components of rows that share a text's hash or a group (None is no group), in no order."""
+    alike = np.unique(hashes, return_inverse=True)[1]
     if groups is None:
         return alike
     first = int(alike.max(initial=-1)) + 1
@@ -120,7 +123,7 @@ def component_numbers(hashes: npt.NDArray[np.uint64], groups: Sequence[object] |
 
 
 def hold_out(
-    texts: Sequence[str], labels: Sequence[int], *, groups: Sequence[object] | None = None, share: float
+    texts: Sequence[str], labels: Labels, *, groups: Sequence[object] | None = None, share: float
 ) -> tuple[Indices, Indices]:
     """Split rows into a training pool and held-out rows, by the data alone.
 
@@ -136,15 +139,15 @@ def hold_out(
     Returns:
         (pool, held out): row numbers, each in the input's order. No component is on both sides.
     """
-    hashes = text_hashes(texts)
-    components = component_numbers(hashes, groups)
     label_ids = np.asarray(labels, dtype=np.int64)
-    room = {label: min(math.ceil(count * share), count - 1) for label, count in Counter(labels).items()}
+    by_component, ends = _rows_by_component(texts, groups)
+    counts = zip(*np.unique(label_ids, return_counts=True), strict=True)
+    room = {int(label): min(math.ceil(count * share), count - 1) for label, count in counts}
     held = np.zeros(len(label_ids), dtype=bool)
-    by_component = np.argsort(components, kind="stable")
-    starts = np.searchsorted(components[by_component], np.arange(components.max(initial=-1) + 2))
-    for component in _visiting_order(components, hashes, groups):
-        rows = by_component[starts[component] : starts[component + 1]]
+    start = 0
+    for end in ends:
+        rows = by_component[start:end]
+        start = end
         wanted = Counter(label_ids[rows].tolist())
         if all(room[label] >= count for label, count in wanted.items()):
             held[rows] = True
@@ -153,23 +156,33 @@ def hold_out(
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def _visiting_order(
-    components: Indices, hashes: npt.NDArray[np.uint64], groups: Sequence[object] | None
-) -> Indices:
-    """Sort components by the smallest hash of their rows' groups, or texts where there is no group.
+def _rows_by_component(
+    texts: Sequence[str], groups: Sequence[object] | None
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return the rows, component after component, and where each component ends among them.
 
-    Components are numbered by their first rows, which decide between equal hashes.
+    Components stand in the order of the smallest hash of their rows' groups, or texts where there is no
+    group: no number of a row decides, which would follow from the file's order.
     """
-    named = hashes.copy()
+    hashes = text_hashes(texts)
+    components = component_numbers(hashes, groups)
     for row, group in enumerate(groups if groups is not None else ()):
         if group is not None:
-            named[row] = stable_hash(group)
+            hashes[row] = stable_hash(group)
     smallest = np.full(components.max(initial=-1) + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
-    np.minimum.at(smallest, components, named)
-    return np.argsort(smallest, kind="stable")
+    np.minimum.at(smallest, components, hashes)
+    # Of many rows each of these arrays counts: what is not needed goes, and the numbers are small ones.
+    del hashes
+    place = np.empty(len(smallest), dtype=np.int32)
+    place[np.argsort(smallest, kind="stable")] = np.arange(len(smallest), dtype=np.int32)
+    del smallest
+    places = place[components]
+    del components
+    ends = np.cumsum(np.bincount(places), dtype=np.int32)
+    return np.argsort(places, kind="stable").astype(np.int32), ends
 
 
-def nested_subset(labels: Sequence[int], size: int, *, seed: int) -> Indices:
+def nested_subset(labels: Labels, size: int, *, seed: int) -> Indices:
     """Draw a stratified subset of which every smaller one of the same seed is a part.
 
     Each class is shuffled by the seed; the k-th of its N rows gets the place (k + 1/2) / N, and rows are

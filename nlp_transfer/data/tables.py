@@ -205,7 +205,7 @@ def _read_parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
 
 def _read_hub(uri: str) -> Iterator[Row]:
     """Yield the rows of a Hub data set, with class ids replaced by their names."""
-    from datasets import ClassLabel, load_dataset
+    from datasets import load_dataset
     from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
@@ -225,8 +225,17 @@ def _read_hub(uri: str) -> Iterator[Row]:
         raise DataError(
             f"{uri} cannot be read from the Hub ({reason}); is the network there and the name right?"
         ) from error
+    yield from named_classes(rows)
+
+
+def named_classes(rows: Any) -> Iterator[Row]:
+    """Yield the rows of a `datasets.Dataset`, with class ids replaced by their names; -1 is no class."""
+    from datasets import ClassLabel
+
     names = {
-        column: feature.names for column, feature in rows.features.items() if isinstance(feature, ClassLabel)
+        column: feature.names
+        for column, feature in (rows.features or {}).items()
+        if isinstance(feature, ClassLabel)
     }
     for row in rows:
         yield {

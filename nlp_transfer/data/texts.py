@@ -106,6 +106,11 @@ class Texts(Sequence[str]):
         return Texts.of(self[int(row)] for row in rows)
 
 
+def listed(texts: Texts) -> Sequence[str]:
+    """Return few texts as a list, which is faster to read, and many as they are."""
+    return list(texts) if len(texts) < MAPPED_FROM_TEXTS else texts
+
+
 def _in_blocks(texts: Iterator[str]) -> Iterator[list[str]]:
     while block := list(islice(texts, BLOCK_TEXTS)):
         yield block

@@ -10,8 +10,7 @@ import torch
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-# Padded tokens in a batch. On CPUs larger ones are no faster (they leave the cache); measured in
-# benchmarks/predict.py.
+# Padded tokens in a batch. On CPUs larger ones are no faster: they leave the processor's cache.
 BATCH_TOKENS = 1024
 # Texts tokenised at a time: enough to sort well, few enough that memory does not grow with the input. A
 # tokenizer holds some 30 KB for each of them (measured on sentences: 20,000 took 540 MB).

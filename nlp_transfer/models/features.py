@@ -37,6 +37,7 @@ def encode(
     max_length_tokens: int,
     label: str | None = "encode",
     cache: Path | None = None,
+    bf16: bool = False,
 ) -> Vectors:
     """Encode texts as the mean of an encoder's last hidden states over their real tokens.
 
@@ -50,12 +51,14 @@ def encode(
         max_length_tokens: longer texts are cut.
         label: names the progress bar; None shows none.
         cache: folder for the vectors; None is the package's cache.
+        bf16: computes in bfloat16, as training does: about twice as fast where the hardware has it, for
+            vectors that something is fitted on. What is scored is computed in float32.
 
     Returns:
         Vectors of shape (texts, hidden); many of them lie on disk and are mapped, not to be written to.
     """
     store = VectorStore(
-        cache or cache_dir() / "encodings", _fingerprint(encoder, tokenizer, max_length_tokens)
+        cache or cache_dir() / "encodings", _fingerprint(encoder, tokenizer, max_length_tokens, bf16)
     )
     places = np.empty(len(texts), dtype=np.int64)
     with tqdm(total=len(texts), desc=label, unit="row", file=sys.stderr, disable=label is None) as bar:
@@ -67,8 +70,9 @@ def encode(
             if len(missing):
                 lacking = [chunk[row] for row in missing]
                 vectors = mean_pooled(
-                    encoder, tokenizer, lacking, max_length_tokens=max_length_tokens, label=None, bar=bar
-                )
+                    encoder, tokenizer, lacking, max_length_tokens=max_length_tokens, label=None, bar=bar,
+                    bf16=bf16,
+                )  # fmt: skip
                 store.add(keys[missing], vectors)
             places[start : start + len(chunk)] = store.places(keys)
     return store.gather(places)
@@ -89,20 +93,23 @@ def mean_pooled(
     max_length_tokens: int,
     label: str | None,
     bar: Any = None,
+    bf16: bool = False,
 ) -> Vectors:
     """Encode texts without the cache; see `encode`. A `bar` of the caller's goes on with each batch."""
     was_training = encoder.training
     encoder.eval()
     vectors = np.empty((0, 0), dtype=np.float32)
+    device = next(encoder.parameters()).device
     try:
         for rows, inputs in length_sorted_batches(
             tokenizer,
             texts,
             max_length_tokens=max_length_tokens,
-            device=next(encoder.parameters()).device,
+            device=device,
             label=label,
         ):
-            hidden = encoder(**inputs).last_hidden_state.float()
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+                hidden = encoder(**inputs).last_hidden_state.float()
             mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
             pooled = ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1)).cpu().numpy()
             if not len(vectors):
@@ -115,9 +122,12 @@ def mean_pooled(
     return vectors
 
 
-def _fingerprint(encoder: nn.Module, tokenizer: PreTrainedTokenizerBase, max_length_tokens: int) -> str:
-    """Hash weights, tokenizer and length limit."""
-    digest = hashlib.blake2b(f"mean {max_length_tokens}".encode(), digest_size=16)
+def _fingerprint(
+    encoder: nn.Module, tokenizer: PreTrainedTokenizerBase, max_length_tokens: int, bf16: bool
+) -> str:
+    """Hash weights, tokenizer, length limit and precision."""
+    way = f"mean {max_length_tokens}{' bf16' if bf16 else ''}"
+    digest = hashlib.blake2b(way.encode(), digest_size=16)
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -113,7 +113,9 @@ def fit(
         TokenizedRows(_by_length(dev), tokenizer, max_length_tokens=max_length_tokens) if len(dev) else None
     )
     settings = build_arguments(
-        with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations), output_dir=folder, seed=seed
+        with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations, label=label),
+        output_dir=folder,
+        seed=seed,
     )
     trainer = LengthGroupedTrainer(
         model=model,

@@ -226,7 +226,9 @@ def fit_translator(
         )
     dev_set = EncodedPairs(_by_length(dev), loaded, max_length_tokens=max_length_tokens) if len(dev) else None
     settings = build_arguments(
-        with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations), output_dir=folder, seed=seed
+        with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations, label=label),
+        output_dir=folder,
+        seed=seed,
     )
     attention = loaded.model.config._attn_implementation
     if settings.use_cpu:

@@ -116,7 +116,9 @@ def run_trainer(
     )
 
 
-def with_selection(arguments: Mapping[str, Any], *, dev: bool, evaluations: float) -> dict[str, Any]:
+def with_selection(
+    arguments: Mapping[str, Any], *, dev: bool, evaluations: float, label: str
+) -> dict[str, Any]:
     """Have the dev rows scored, and the best weights kept; without dev rows, neither.
 
     A recipe that sets when to evaluate or to save is left to it. A run without dev rows is too short to be
@@ -126,9 +128,17 @@ def with_selection(arguments: Mapping[str, Any], *, dev: bool, evaluations: floa
         arguments: TrainingArguments of the recipe.
         dev: whether there are dev rows.
         evaluations: in the whole run; 1 evaluates after each epoch.
+        label: names the run in the log.
     """
     if not dev:
         own = {name: value for name, value in arguments.items() if name not in SELECTING}
+        if unused := [name for name in arguments if name in SELECTING]:
+            logger.warning(
+                "%s: no rows are held out to select on, so training's %s says nothing; give splits.dev, or "
+                "more labelled rows",
+                label,
+                ", ".join(unused),
+            )
         return {"save_strategy": "no", **own}
     if {"eval_strategy", "save_strategy"} & set(arguments):
         return dict(arguments)

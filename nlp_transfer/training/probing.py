@@ -54,6 +54,7 @@ def fit_frozen_probe(
     seed: int,
     revision: str | None = None,
     class_weights: str | None = None,
+    bf16: bool = False,
 ) -> FrozenProbe:
     """Fit a probe on all training rows, its strength chosen for the last of them; see `fit_probe`.
 
@@ -66,10 +67,11 @@ def fit_frozen_probe(
         seed: divides the folds.
         revision: Hub revision.
         class_weights: see `fit_probe`.
+        bf16: encodes the rows that are learnt in bfloat16; what is scored later is encoded in float32.
     """
     loaded = load_classifier(path, label_names=label_names, revision=revision)
     encoder = base_model(loaded.model).requires_grad_(False)
-    features = encode(encoder, loaded.tokenizer, train.texts, max_length_tokens=max_length_tokens)
+    features = encode(encoder, loaded.tokenizer, train.texts, max_length_tokens=max_length_tokens, bf16=bf16)
     pipeline = fit_probe(features, train, seed=seed, select_on=select_on, class_weights=class_weights)
     head = ProbeHead.from_pipeline(pipeline, len(label_names))
     weights = sum(parameter.numel() for parameter in encoder.parameters())

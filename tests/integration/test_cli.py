@@ -97,7 +97,7 @@ BAD_RECIPES: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "a misspelt section": (lambda _: {"adaption": {}}, "adaption: unknown key; did you mean adaptation"),
     "a method that is none": (
         lambda _: {"adaptation__method": "magic"},
-        "adaptation.method: input should be 'full', 'lora', 'probe' or 'lp_ft'",
+        "adaptation.method: cannot be 'magic'; known: full, lora, lp_ft, probe",
     ),
     "a removed argument": (
         lambda _: {"training__evaluation_strategy": "epoch"},
@@ -172,7 +172,7 @@ BAD_RECIPES: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     ),
     "a misspelt task": (
         lambda _: {"task": "translaton"},
-        "task: input should be 'sentiment' or 'translation', got 'translaton'",
+        "task: cannot be 'translaton'; did you mean translation?",
     ),
     "another task": (lambda _: {"task": "translation"}, "data.target: give src_lang and tgt_lang"),
 }

@@ -188,9 +188,19 @@ def test_a_file_with_overrides_is_one_recipe(tmp_path: Path) -> None:
         ({"evaluation__baselines": ["copy"]}, "evaluation.baselines: copy is no baseline of a sentiment"),
         (
             {"model": "some/encoder"},
-            "model: input should be a dictionary or an instance of ModelConfig, got 'some/encoder'",
+            "model: must hold keys and values, got 'some/encoder'; a file or a model is named by {path: ",
         ),
-        ({"task": "translaton"}, "task: input should be 'sentiment' or 'translation', got 'translaton'"),
+        ({"data__target": "a.csv"}, "data.target: must hold keys and values, got 'a.csv'; a file or a model"),
+        ({"adaptation": None}, "adaptation: must hold keys and values, got None; leave the key out where"),
+        ({"task": "translaton"}, "task: cannot be 'translaton'; did you mean translation?"),
+        (
+            {"task": "classification"},
+            "task: cannot be 'classification'; known: sentiment, translation (sentiment takes any one label",
+        ),
+        ({"adaptation__method": 3}, "adaptation.method: cannot be 3; one of full, lora, probe, lp_ft"),
+        ({"evaluation__seeds": 3}, "evaluation.seeds: must be a list, such as [0, 1], got 3"),
+        ({"data__target__train_size": "all"}, "data.target.train_size: must be a whole number, got 'all'"),
+        ({"adaptation__replay": "much"}, "adaptation.replay: must be a number, got 'much'"),
         (
             {"data__target__train_size": -1},
             "data.target.train_size: input should be greater than or equal to 0, got -1",
@@ -200,10 +210,13 @@ def test_a_file_with_overrides_is_one_recipe(tmp_path: Path) -> None:
             {"data__target__label_names": [0, 1]},
             "data.target.label_names.0: input should be a valid string, got 0",
         ),
-        ({"evaluation__baselines": ["tfdf"]}, "evaluation.baselines.0: input should be 'majority', "),
+        (
+            {"evaluation__baselines": ["tfdf"]},
+            "evaluation.baselines.0: cannot be 'tfdf'; did you mean tfidf?",
+        ),
         ({"evaluation__seeds": []}, "evaluation.seeds: list should have at least 1 item"),
         ({"hub__private": "maybe"}, "hub.private: input should be a valid boolean"),
-        ({"training": [1]}, "training: input should be a valid dictionary, got [1]"),
+        ({"training": [1]}, "training: must hold keys and values, got [1]"),
         (
             {"data__target__card": "imdb"},
             "data.target: give exactly one of card, path, splits (got card, path)",
@@ -218,7 +231,7 @@ def test_a_file_with_overrides_is_one_recipe(tmp_path: Path) -> None:
         ),
         ({"adaptation__guard": {}}, "adaptation.guard.max_drop: is missing"),
         ({"adaptation__guard": {"max_drop": -0.01}}, "adaptation.guard.max_drop: input should be greater"),
-        ({"adaptation__guard": {"max_drop": "little"}}, "adaptation.guard.max_drop: input should be a valid"),
+        ({"adaptation__guard": {"max_drop": "little"}}, "adaptation.guard.max_drop: must be a number"),
         ({"adaptation__guard": {"max_drop": float("nan")}}, "adaptation.guard.max_drop: input should be"),
         (
             {"adaptation__guard": {"max_drop": 1}},

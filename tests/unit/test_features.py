@@ -70,6 +70,18 @@ def test_equal_texts_are_encoded_once(encoder: CountingEncoder, tmp_path: Path) 
     assert np.array_equal(vectors[0], vectors[2])
 
 
+def test_vectors_for_fitting_may_be_computed_in_bfloat16_and_are_kept_apart(
+    encoder: CountingEncoder, tmp_path: Path
+) -> None:
+    exact, coarse = (encoder.encode(TEXTS, tmp_path, bf16=bf16) for bf16 in (False, True))
+    assert encoder.rows == 2 * len(TEXTS)
+    assert coarse.dtype == np.float32
+    assert not np.array_equal(coarse, exact)
+    # bfloat16 has eight bits of precision; a sum of several layers is a little further off.
+    assert np.abs(coarse - exact).max() < 0.05 * np.abs(exact).max()
+    assert np.array_equal(encoder.encode(TEXTS, tmp_path), exact)
+
+
 def test_no_text_gives_no_vector(encoder: CountingEncoder, tmp_path: Path) -> None:
     assert len(encoder.encode([], tmp_path)) == 0
     assert encoder.rows == 0

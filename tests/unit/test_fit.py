@@ -236,7 +236,7 @@ def test_dev_rows_are_scored_as_often_as_asked_for(load: Any, tmp_path: Path) ->
 
 
 def test_without_dev_rows_the_last_step_is_kept_and_nothing_is_checkpointed(
-    load: Any, tmp_path: Path
+    load: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     result = train(
         load(),
@@ -249,6 +249,7 @@ def test_without_dev_rows_the_last_step_is_kept_and_nothing_is_checkpointed(
     assert result.best_step == result.steps == 12
     assert result.selection_seconds == 0
     assert not list(tmp_path.glob("run/checkpoint-*"))
+    assert "eval_strategy, load_best_model_at_end, metric_for_best_model says nothing" in caplog.text
 
 
 def test_a_recipe_that_says_when_to_save_is_left_to_it(load: Any, tmp_path: Path) -> None:

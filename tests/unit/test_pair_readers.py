@@ -175,3 +175,16 @@ ANY_TEXT = st.text(
 def test_cleaning_any_texts_keeps_equal_placeholders(source: str, target: str) -> None:
     kept = clean_pairs([RawPair(source, target)], src_lang="en", tgt_lang="gl")
     assert all(sorted(placeholders(pair.source)) == sorted(placeholders(pair.target)) for pair in kept)
+
+
+@pytest.mark.parametrize("header", ["English,Galician", "galego,english", "english,Galego"])
+def test_columns_may_be_named_by_their_languages(tmp_path: Path, header: str) -> None:
+    swapped = header.startswith("galego")
+    first, second = ("abrir", "open") if swapped else ("open", "abrir")
+    found = read(tmp_path, "a.csv", f"{header}\n{first},{second}\n".encode())
+    assert [(pair.source, pair.target) for pair in found or []] == [("open", "abrir")]
+
+
+def test_a_first_line_that_names_no_language_of_the_pair_is_a_row(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.csv", b"Spanish,Espanol\nopen,abrir\n")
+    assert [pair.source for pair in found or []] == ["Spanish", "open"]
