@@ -24,6 +24,7 @@ from nlp_transfer.diagnostics.text_mismatch import words_of
 from nlp_transfer.evaluation.predictions import write_predictions
 from nlp_transfer.evidence_files import (
     read_temperature_fit,
+    read_trust,
     sample,
     write_drift,
     write_temperature_fit,
@@ -137,6 +138,9 @@ class EvidenceKeeper:
         from nlp_transfer.models.loading import load_classifier
 
         start, revision = self.maker.start()
+        trust = read_trust(self.maker.folder)
+        if trust is not None and trust.set_aside:
+            start, revision = self.maker.settings.model_path, self.maker.settings.revision
         before = load_classifier(start, label_names=self.data.label_names, revision=revision)
         after = load_classifier(str(self.maker.model_folder), label_names=self.data.label_names)
         # A head that started at random has no start to be held against.

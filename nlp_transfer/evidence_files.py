@@ -17,10 +17,12 @@ from nlp_transfer.diagnostics.calibration import Temperature
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import Drift
 from nlp_transfer.diagnostics.sentiment_run import Answers, TextSample
+from nlp_transfer.diagnostics.source_trust import SourceTrust
 from nlp_transfer.evaluation.predicted import read_predicted
 from nlp_transfer.runs import write_json
 
 FOLDER, TEXTS, DRIFT, TEMPERATURE = "evidence", "texts.npz", "weight_drift.json", "temperature.json"
+TRUST = "source_trust.json"
 
 
 def sample(rows: int, most: int, *, seed: int) -> list[int]:
@@ -72,6 +74,17 @@ def read_texts(run_folder: Path) -> dict[str, TextSample]:
             domain: TextSample(*(stored[f"{domain}_{part}"] for part in ("features", "tokens", "words")))
             for domain in ("source", "target")
         }
+
+
+def write_trust(run_folder: Path, trust: SourceTrust) -> None:
+    """Keep what the source model was worth on the target's training rows."""
+    write_json(_made(run_folder) / TRUST, asdict(trust))
+
+
+def read_trust(run_folder: Path) -> SourceTrust | None:
+    """Read what the source model was worth; None where nothing was asked of it."""
+    path = run_folder / FOLDER / TRUST
+    return SourceTrust(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def write_temperature_fit(run_folder: Path, temperature: Temperature) -> None:

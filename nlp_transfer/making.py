@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import AdaptationConfig, SourceStageConfig
 from nlp_transfer.data.rows import DomainData, Rows, TransferData
 from nlp_transfer.evaluation.mixes import write_mix
+from nlp_transfer.evidence_files import sample, write_trust
 from nlp_transfer.runs import fingerprint, versions
-from nlp_transfer.source_models import kept_source_model, source_seconds
+from nlp_transfer.source_models import kept_source_model, source_seconds, trust_in
 from nlp_transfer.training.costs import Cost, measured
 from nlp_transfer.training.processes import is_main, num_processes, wait_for_all
 
 if TYPE_CHECKING:
+    from nlp_transfer.diagnostics.source_trust import SourceTrust
     from nlp_transfer.training.adapt import Procedure, Trained
     from nlp_transfer.training.probing import FrozenProbe
     from nlp_transfer.training.unlabelled import Unlabelled
 
 # Texts that a saved model is compared with itself on.
 PARITY_TEXTS = 64
+# Labelled target rows that a source model is asked for: no answer gets surer with more.
+MAX_ASKED_ROWS = 2_000
 # What says nothing about a source model that is not made by LoRA.
 LORA_ONLY = ("rank", "alpha", "target_modules")
 # What a source stage never sets.
@@ -74,6 +79,8 @@ class ModelMaker:
         """Adapt to the target, into `model/` (and `adapter/` for LoRA)."""
         with measured() as cost:
             cost.source_seconds = self.source_seconds()
+            if is_main() and self.trust is not None:
+                write_trust(self.folder, self.trust)
             if not self.learns():
                 self._copy_start()
             elif self.settings.adaptation.method == "probe":
@@ -88,6 +95,20 @@ class ModelMaker:
     def learns(self) -> bool:
         """Tell whether there is anything of the target to learn from."""
         return len(self.data.target.train) > 0 or self.data.unlabelled is not None
+
+    @cached_property
+    def trust(self) -> SourceTrust | None:
+        """What the source model is worth on the target's labelled rows; None where nobody asks."""
+        rows = self.data.target.selection
+        asks = self.settings.adaptation.trust_source == "auto" and self.settings.continue_from is None
+        if not asks or self.settings.source_stage is None or not len(rows):
+            return None
+        return trust_in(self.source_folder, rows.take(sample(len(rows), MAX_ASKED_ROWS, seed=self.seed)))
+
+    @property
+    def source_set_aside(self) -> bool:
+        """Whether the target is learnt without the source, which would harm it."""
+        return self.trust is not None and self.trust.set_aside
 
     # Training --------------------------------------------------------------------------------------
 
@@ -132,7 +153,11 @@ class ModelMaker:
         return cost
 
     def adapt(self, cost: Cost, *, adapter_folder: Path | None = None) -> Trained:
-        """Train from the start on the target, with source rows beside it."""
+        """Train from the start on the target, with source rows beside it; without either, where the source is
+        set aside.
+        """
+        if self.source_set_aside:
+            return self.without_source("adapted", cost, pretrained=True, adapter_folder=adapter_folder)
         start, revision = self.start()
         target, source = self.data.target, self.data.source
         return self._train(
@@ -246,7 +271,9 @@ class ModelMaker:
         """Return what making the source model took, 0 where there is none."""
         return source_seconds(self.source_folder)
 
-    def without_source(self, system: str, cost: Cost, *, pretrained: bool) -> Trained:
+    def without_source(
+        self, system: str, cost: Cost, *, pretrained: bool, adapter_folder: Path | None = None
+    ) -> Trained:
         """Train on the target alone, by the adapted model's procedure; not `pretrained` starts at random."""
         target = self.data.target
         return self._train(
@@ -258,6 +285,7 @@ class ModelMaker:
             procedure=self._adaptation_procedure(),
             revision=self.settings.revision,
             pretrained=pretrained,
+            adapter_folder=adapter_folder,
             unlabelled=self._unlabelled(),
         )
 
@@ -269,6 +297,8 @@ class ModelMaker:
         """
         if self.settings.continue_from is not None:
             return self.fit_probe(self.settings.continue_from, cost)
+        if self.source_set_aside:
+            return self.fit_probe(self.settings.model_path, cost, rows=self.data.target.selection)
         stage = self.settings.source_stage
         tuned = stage is not None and stage.method != "probe"
         return self.fit_probe(str(self.source_folder) if tuned else self.settings.model_path, cost)
@@ -287,7 +317,7 @@ class ModelMaker:
             max_length_tokens=self.settings.max_length_tokens,
             seed=self.seed,
             revision=self.settings.revision if encoder == self.settings.model_path else None,
-            class_weights=self.settings.adaptation.class_weights if rows is None else None,
+            class_weights=self.settings.adaptation.class_weights if select_on is None else None,
             bf16=self.encodes_in_bf16(),
         )
         cost.trainable_parameters, cost.trainable_share = probe.parameters, probe.parameters / probe.total

@@ -13,7 +13,7 @@ from nlp_transfer.evaluation.compare import Scorer
 from nlp_transfer.evaluation.predictions import read_predictions
 from nlp_transfer.evaluation.scorers import assumed_accuracy_spread, classification_scorer
 from nlp_transfer.evaluation.scores import PRIMARY
-from nlp_transfer.evidence_files import read_answers, read_drift, read_temperature_fit, read_texts
+from nlp_transfer.evidence_files import read_answers, read_drift, read_temperature_fit, read_texts, read_trust
 from nlp_transfer.findings import Finding
 from nlp_transfer.run_report import (
     add_mix,
@@ -135,6 +135,7 @@ def finished_run(
         learnt={system: answers for system, answers in learnt.items() if answers is not None},
         dev=read_answers(predictions / "adapted.target_dev.jsonl", labels),
         temperature=read_temperature_fit(recipe.folder),
+        trust=read_trust(recipe.folder),
         samples=read_texts(recipe.folder),
         drift=read_drift(recipe.folder),
         costs=costs_of(content),

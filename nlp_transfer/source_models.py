@@ -8,7 +8,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from nlp_transfer.data.rows import Rows
 from nlp_transfer.data.sources import cache_dir
+from nlp_transfer.diagnostics.source_trust import SourceTrust, source_trust
 from nlp_transfer.errors import ModelError
 from nlp_transfer.runs import whole_folder, write_text
 from nlp_transfer.training.costs import Cost
@@ -47,6 +49,25 @@ def kept_source_model(key: str, make: Callable[[Path], Cost], *, into: Path) -> 
             shutil.copytree(kept, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WHOLE))
     wait_for_all()
     return computed_on_main(lambda: Cost(**json.loads((kept / "cost.json").read_text(encoding="utf-8"))))
+
+
+def trust_in(folder: Path, rows: Rows) -> SourceTrust:
+    """Ask a source model for the classes of labelled target rows that it has not seen, on one process for
+    all.
+    """
+    from nlp_transfer.inference.load import load_adapted
+
+    def asked() -> SourceTrust:
+        scores = load_adapted(str(folder), cached=True).logits(rows.texts, label="ask the source model")
+        return source_trust(scores.argmax(axis=1), rows.labels)
+
+    trust = computed_on_main(asked)
+    if trust.set_aside:
+        logger.warning(
+            "the source model is set aside: it is right on %d of %d labelled target rows, always answering "
+            "their most frequent class on %d", trust.right, trust.rows, trust.constant,
+        )  # fmt: skip
+    return trust
 
 
 def source_seconds(folder: Path) -> float:

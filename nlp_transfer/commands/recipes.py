@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +63,10 @@ def check(
         if as_json
         else for_terminal(report.summary())
     )
+    if not report.blocking:
+        going_on = ["--continue-from", continue_from] if continue_from else []
+        words = ["nlp-transfer", "run", str(config), *(overrides or []), *going_on]
+        logger.info("nothing stops a run: %s", shlex.join(words))
 
 
 def run(

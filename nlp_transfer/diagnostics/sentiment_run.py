@@ -30,6 +30,7 @@ from nlp_transfer.diagnostics import (
 )
 from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, missing, share
 from nlp_transfer.diagnostics.measuring import measured
+from nlp_transfer.diagnostics.source_trust import SourceTrust, source_trust_finding
 from nlp_transfer.findings import Finding
 
 # The systems that learnt from the target alone, in the order in which they are taken to compare with.
@@ -90,6 +91,8 @@ class FinishedRun:
     """What the adapted model says of the target's dev rows."""
     temperature: calibration.Temperature | None = None
     """What was fitted on those, and stands beside the model; None where nothing was fitted."""
+    trust: SourceTrust | None = None
+    """What the source model was worth on the target's training rows; None where nobody asked."""
     samples: Mapping[str, TextSample] = field(default_factory=dict)
     """Domain to a sample of its texts."""
     drift: forgetting.Drift | None = None
@@ -183,6 +186,8 @@ def _transfer(run: FinishedRun) -> Iterator[Finding]:
         gap = Estimate(-verdict["difference"], len(target.test), -verdict["high"], -verdict["low"])
         noise = f"row noise and {verdict['seed_noise']} seed noise"
         yield transfer.negative_transfer_finding(gap, noise=noise)
+    if run.trust is not None:
+        yield source_trust_finding(run.trust)
     if run.data.source is not None and "zero_shot" in systems:
         harm = transfer.source_harm(_right(systems["zero_shot"][0], target), target.test.labels)
         yield transfer.source_harm_finding(harm)

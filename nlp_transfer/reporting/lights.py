@@ -36,7 +36,9 @@ class Topic:
         return any(check == name or check.startswith(f"{name}_") for name in self.checks)
 
 
-VERDICT = Topic("risk", "Harm from the transfer", ("verdict", "negative_transfer", "source_harm"))
+VERDICT = Topic(
+    "risk", "Harm from the transfer", ("verdict", "negative_transfer", "source_harm", "source_trust")
+)
 TOPICS = (
     Topic(
         "promise", "Trains faster", ("speed",),

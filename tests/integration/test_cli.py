@@ -353,6 +353,7 @@ def test_check_tells_counts_and_doubts(finished: Path, call: Call) -> None:
         == "target: own file; 32 train, 0 dev, 24 test, 64 unused, 0 dropped; negative 50%, positive 50%"
     )
     assert any(line.startswith("warn  target: 24 test rows") for line in lines)
+    assert f"nothing stops a run: nlp-transfer run {finished / 'recipe.yaml'}" in ended.err
 
 
 def test_run_and_report_print_the_table_and_the_verdict(finished: Path, call: Call) -> None:
