@@ -3,7 +3,8 @@
     python benchmarks/flipped_source.py --sizes 16,64,256 --seeds 0,1,2
 
 Movie reviews with positive and negative exchanged, adapted to product reviews. A run is honest if its verdict
-is `harmed`, or if adapted is no worse than target_only beyond noise and a `source_harm` finding warns.
+is `harmed`, or if adapted is no worse than target_only beyond noise and a `source_harm` finding warns. With
+`--trust always` the source is learnt from whatever the target's labels say of it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from nlp_transfer.sentiment import SentimentTransfer
 SYSTEMS = ("zero_shot", "target_only", "adapted")
 
 
-def measure(size: int, seeds: list[int]) -> dict[str, Any]:
+def measure(size: int, trust: str, seeds: list[int]) -> dict[str, Any]:
     """Run the recipe at one size; return what it says and the systems' accuracies."""
     with tempfile.TemporaryDirectory() as folder:
         report = SentimentTransfer(
@@ -36,17 +37,18 @@ def measure(size: int, seeds: list[int]) -> dict[str, Any]:
                         "source": {"card": "rotten_tomatoes", "label_names": ["positive", "negative"]},
                         "target": {"card": "product_reviews", "train_size": size},
                     },
+                    "adaptation": {"trust_source": trust},
                     "evaluation": {"baselines": ["zero_shot", "target_only"], "seeds": seeds},
                 }
             )
         ).run()
-    noticed = [f for f in report.findings if f["check"] == "source_harm"]
+    noticed = [f for f in report.findings if f["check"] in ("source_harm", "source_trust")]
     verdict = report.verdict
-    warned = any(finding["severity"] != "info" for finding in noticed)
+    warned = any(f["severity"] != "info" for f in noticed if f["check"] == "source_harm")
     return {
         "accuracy": {name: report.systems[name]["target"]["accuracy"] for name in SYSTEMS},
         "verdict": verdict,
-        "source_harm": noticed,
+        "findings": noticed,
         "honest": verdict["transfer"] == "harmed" or (warned and verdict["high"] >= 0),
     }
 
@@ -57,16 +59,19 @@ def main() -> None:
     )
     parser.add_argument("--sizes", default="16,64,256")
     parser.add_argument("--seeds", default="0,1,2", help="seeds, by number")
+    parser.add_argument("--trust", default="auto", choices=("auto", "always"))
     args = parser.parse_args()
     path = RESULTS / "flipped_source.json"
     results = json.loads(path.read_text()) if path.exists() else {"cells": {}}
     results["what"] = "product reviews after movie reviews with exchanged labels; encoder all-MiniLM-L6-v2"
     results["machine"] = describe_machine()
     for size in map(int, args.sizes.split(",")):
-        if str(size) not in results["cells"]:
-            cell = results["cells"][str(size)] = measure(size, [int(seed) for seed in args.seeds.split(",")])
+        key = f"{size}/{args.trust}"
+        if key not in results["cells"]:
+            seeds = [int(seed) for seed in args.seeds.split(",")]
+            cell = results["cells"][key] = measure(size, args.trust, seeds)
             save_results(path, results)
-            print(size, cell["honest"], cell["verdict"]["sentence"], flush=True)
+            print(key, cell["honest"], cell["verdict"]["sentence"], flush=True)
 
 
 if __name__ == "__main__":

@@ -209,15 +209,18 @@ def null_verdicts(results: dict[str, Any]) -> list[str]:
 def flipped_source(results: dict[str, Any]) -> list[str]:
     """Tabulate what the report says of a source with exchanged labels."""
     lines = [
-        "| target labels | zero_shot | target_only | adapted | verdict | source_harm |",
-        "|---:|---:|---:|---:|---|---|",
+        "| labels | trust_source | zero_shot | target_only | adapted | verdict | source_harm | set aside |",
+        "|---:|---|---:|---:|---:|---|---|---|",
     ]
-    for size, cell in sorted(results["cells"].items(), key=lambda item: int(item[0])):
+    for key, cell in sorted(results["cells"].items(), key=lambda item: int(item[0].partition("/")[0])):
+        size, _, trust = key.partition("/")
         shown = ("zero_shot", "target_only", "adapted")
         scores = [f"{100 * cell['accuracy'][system]['value']:.1f}" for system in shown]
-        warned = ", ".join(finding["severity"] for finding in cell["source_harm"]) or "-"
+        found = {finding["check"]: finding["severity"] for finding in cell["findings"]}
         said = f"{cell['verdict']['transfer']} ({100 * cell['verdict']['difference']:+.1f})"
-        lines.append(f"| {int(size):,} | {' | '.join(scores)} | {said} | {warned} |")
+        aside = "yes" if found.get("source_trust") == "warn" else "no"
+        row = [f"{int(size):,}", trust, *scores, said, found.get("source_harm", "-"), aside]
+        lines.append(f"| {' | '.join(row)} |")
     return lines
 
 
