@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 # The order matters: the first alternative that fits at a place is taken. A space flag of printf ("% d") is
 # left out, because "of % de" is far commoner, and so is a percent sign behind a digit ("100%sure"). A width
@@ -36,6 +37,17 @@ def placeholders(text: str) -> list[str]:
     if "%" not in text and "{" not in text and "$" not in text:
         return []
     return [found for found in PLACEHOLDER.findall(text) if found != "%%"]
+
+
+def around_placeholders(text: str) -> list[str]:
+    """Cut a message into its placeholders, percent signs (`%%`) among them, and what stands between.
+
+    >>> around_placeholders("delete %(name)s?"), around_placeholders("{0} of {1}"), around_placeholders("")
+    (['delete ', '%(name)s', '?'], ['{0}', ' of ', '{1}'], [])
+    """
+    cuts = [place for found in PLACEHOLDER.finditer(text) for place in found.span()]
+    edges = [0, *cuts, len(text)]
+    return [text[start:end] for start, end in pairwise(edges) if start < end]
 
 
 def without_placeholders(text: str) -> str:

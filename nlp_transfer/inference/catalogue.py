@@ -1,10 +1,10 @@
 """A gettext catalogue's untranslated entries, filled by a model and marked fuzzy for a person to look at.
 
-What a person wrote stays: an entry with any text in it, fuzzy or not, is not touched. An entry whose
-translation would lose a placeholder, or that the model cannot read whole, is left empty, and its line is
-told. Accelerators (`_File`, `&Save as`) are taken out before the model reads a text. One that stood before
-the first letter is put before the first letter again; elsewhere it is left out, for a person to choose a
-letter that is free.
+What a person wrote stays: an entry with any text in it, fuzzy or not, is not touched. A text whose
+translation would change its placeholders is translated once more, in pieces between them. An entry that
+still would, or that the model cannot read whole, is left empty, and its line is told. Accelerators (`_File`,
+`&Save as`) are taken out before the model reads a text. One that stood before the first letter is put before
+the first letter again; elsewhere it is left out, for a person to choose a letter that is free.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,13 @@ from nlp_transfer.data.languages import language_of
 from nlp_transfer.data.placeholders import placeholders
 from nlp_transfer.data.po_files import PoEntry, PoFile
 from nlp_transfer.errors import ConfigError
-from nlp_transfer.inference.long_texts import CutText, TooLong, cut_texts, translate_cut_texts
+from nlp_transfer.inference.long_texts import (
+    CutText,
+    TooLong,
+    cut_around_placeholders,
+    cut_texts,
+    translate_cut_texts,
+)
 from nlp_transfer.inference.plural_forms import read_plural_forms
 
 if TYPE_CHECKING:
@@ -34,6 +40,7 @@ UNNUMBERED = re.compile(r"%[-+#0']*(?:[1-9]\d*|\*)?(?:\.(?:\d+|\*))?[a-zA-Z@]{1,
 LISTED_LINES = 20
 
 log = logging.getLogger(__name__)
+Cutter = Callable[["Translator", Sequence[str]], list[CutText | TooLong]]
 
 
 @dataclass
@@ -43,16 +50,19 @@ class Filling:
     Attributes:
         kept: entries that a person translated.
         translations: new forms, by the entry's number.
+        in_pieces: how many of these were translated in pieces between their placeholders.
         left_empty: why an entry was left empty, and the lines (from 1) of such entries.
     """
 
     kept: int = 0
+    in_pieces: int = 0
     translations: dict[int, list[str]] = field(default_factory=dict)
     left_empty: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def summary(self) -> str:
         """Say in one line what was filled, left empty and kept."""
-        parts = [f"{len(self.translations):,} filled and marked fuzzy"]
+        pieces = f" ({self.in_pieces:,} in pieces between placeholders)" if self.in_pieces else ""
+        parts = [f"{len(self.translations):,} filled and marked fuzzy{pieces}"]
         parts += [
             f"{len(lines):,} left empty because {reason} ({_listed(lines)})"
             for reason, lines in self.left_empty.items()
@@ -109,16 +119,36 @@ def translate_entries(
         _require_same_language(catalogue, translator.tgt_lang)
     sources = _sources(catalogue)
     wanted = list(dict.fromkeys(text for forms in sources.values() for text in forms))
-    cut = cut_texts(translator, [_without_accelerator(text) for text in wanted])
-    readable = [parts for parts in cut if isinstance(parts, CutText)]
-    results = iter(
-        translate_cut_texts(translator, readable, tgt_lang=tgt_lang, num_beams=num_beams, label=label)
-    )
-    translated = {
-        text: parts if isinstance(parts, TooLong) else _with_accelerator(text, next(results))
-        for text, parts in zip(wanted, cut, strict=True)
-    }
-    return _checked(catalogue, sources, translated)
+
+    def translate(texts: Sequence[str], cut: Cutter) -> dict[str, str | TooLong]:
+        parts = cut(translator, [_without_accelerator(text) for text in texts])
+        readable = [each for each in parts if isinstance(each, CutText)]
+        results = iter(
+            translate_cut_texts(translator, readable, tgt_lang=tgt_lang, num_beams=num_beams, label=label)
+        )
+        return {
+            text: each if isinstance(each, TooLong) else _with_accelerator(text, next(results))
+            for text, each in zip(texts, parts, strict=True)
+        }
+
+    translated = translate(wanted, cut_texts)
+    spoilt = _spoilt(catalogue, sources, translated)
+    translated |= translate(spoilt, cut_around_placeholders)
+    return _checked(catalogue, sources, translated, in_pieces=frozenset(spoilt))
+
+
+def _spoilt(
+    catalogue: PoFile, sources: Mapping[int, Sequence[str]], translated: Mapping[str, str | TooLong]
+) -> list[str]:
+    """List the texts whose translation changed their placeholders."""
+    found = [
+        text
+        for number, texts in sources.items()
+        for text in texts
+        if isinstance(result := translated[text], str)
+        and not _same_placeholders(catalogue.entries[number], text, result)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _sources(catalogue: PoFile) -> dict[int, list[str]]:
@@ -136,7 +166,11 @@ def _sources(catalogue: PoFile) -> dict[int, list[str]]:
 
 
 def _checked(
-    catalogue: PoFile, sources: Mapping[int, Sequence[str]], translated: Mapping[str, str | TooLong]
+    catalogue: PoFile,
+    sources: Mapping[int, Sequence[str]],
+    translated: Mapping[str, str | TooLong],
+    *,
+    in_pieces: frozenset[str],
 ) -> Filling:
     """Sort translations into those that can stand and those that cannot."""
     filling = Filling()
@@ -148,6 +182,7 @@ def _checked(
         reason = next(filter(None, (_objection(entry, *pair) for pair in pairs)), None)
         if reason is None:
             filling.translations[number] = [str(result) for _, result in pairs]
+            filling.in_pieces += not in_pieces.isdisjoint(sources[number])
         else:
             filling.left_empty[reason].append(entry.first_form + 1)
     return filling

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nlp_transfer.data.languages import language_of
-from nlp_transfer.data.placeholders import without_placeholders
+from nlp_transfer.data.placeholders import around_placeholders, without_placeholders
 
 if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator
@@ -82,6 +82,24 @@ def cut_texts(translator: Translator, texts: Sequence[str]) -> list[CutText | To
     ]
     costs |= _costs(translator, (part for parts in divided for part in parts if part not in costs))
     return [_cut(parts, costs, limit) for parts in divided]
+
+
+def cut_around_placeholders(translator: Translator, texts: Sequence[str]) -> list[CutText | TooLong]:
+    """Cut texts at their placeholders, which stay as they are; what stands between is translated on its own.
+
+    A translation in pieces knows less of its sentence, and loses no placeholder; see `cut_texts`.
+    """
+    lines = [
+        [
+            part
+            for line in LINE_BREAKS.split(text)
+            for piece in around_placeholders(line)
+            for part in _edges(piece)
+        ]
+        for text in texts
+    ]
+    costs = _costs(translator, (part for parts in lines for part in parts))
+    return [_cut(parts, costs, translator.max_length_tokens) for parts in lines]
 
 
 def _cut(parts: list[str], costs: dict[str, int], limit: int) -> CutText | TooLong:

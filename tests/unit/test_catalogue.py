@@ -110,7 +110,7 @@ KEPT_PLACEHOLDERS: dict[str, tuple[str, str, str]] = {
     "a plain text by its flag": ("Half", "50%", "#, no-c-format\n"),
 }
 LOST_PLACEHOLDERS: dict[str, tuple[str, str, str]] = {
-    "lost": ("Save %s", "Gardar", ""),
+    "lost for another": ("Save %s", "Gardar {0}", ""),
     "doubled": ("Save %s", "Gardar %s %s", ""),
     "invented": ("Save", "Gardar {0}", ""),
     "of another kind": ("Save %s", "Gardar %d", ""),
@@ -147,9 +147,24 @@ def test_an_entry_whose_placeholders_would_change_stays_as_it_was(
     ]
 
 
+def test_a_lost_placeholder_is_kept_by_translating_in_pieces(caplog: Any) -> None:
+    text = catalogue(
+        'msgid "Delete %(n)s files from {place}?\\nYes"\nmsgstr ""\n',
+        'msgid "Yes"\nmsgstr ""\n',
+        '#, c-format\nmsgid "%d%% of %s"\nmsgstr ""\n',
+    )
+    translator = FakeTranslator(lambda text: "«lost»" if placeholders(text) else f"«{text}»")
+    with caplog.at_level(logging.INFO, logger="nlp_transfer"):
+        found = filled(text, translator)
+    assert [entry.forms[0] for entry in found] == [
+        "«Delete» %(n)s «files from» {place}?\n«Yes»", "«Yes»", "%d%% «of» %s"
+    ]  # fmt: skip
+    assert "3 filled and marked fuzzy (2 in pieces between placeholders)" in caplog.text
+
+
 def test_the_log_tells_what_was_filled_left_empty_and_kept(caplog: Any) -> None:
     def answer(text: str) -> str:
-        return {"drop %s": "lost", "nothing": " "}.get(text, f"«{text}»")
+        return {"drop %s": "lost", "drop": "lost {0}", "nothing": " "}.get(text, f"«{text}»")
 
     entries = [
         'msgid "done"\nmsgstr "feito"\n',
@@ -176,7 +191,7 @@ def test_the_log_tells_what_was_filled_left_empty_and_kept(caplog: Any) -> None:
 def test_many_lines_are_listed_in_part(caplog: Any) -> None:
     text = catalogue(*(f'msgid "{number} word %s"\nmsgstr ""\n' for number in range(25)))
     with caplog.at_level(logging.INFO, logger="nlp_transfer"):
-        filled(text, FakeTranslator(lambda _: "lost"))
+        filled(text, FakeTranslator(lambda _: "lost {0}"))
     assert "25 left empty because the translation changed the placeholders (lines 8, 11," in caplog.text
     assert "62, 65 and 5 more)" in caplog.text
 
@@ -239,7 +254,7 @@ def test_each_form_comes_from_the_singular_or_the_plural(
 
 def test_a_plural_with_one_bad_form_stays_empty() -> None:
     text = catalogue('msgid "a file"\nmsgid_plural "%d files"\nmsgstr[0] ""\nmsgstr[1] ""\n')
-    (entry,) = filled(text, FakeTranslator(lambda text: text.replace("%d", "")))
+    (entry,) = filled(text, FakeTranslator(lambda text: "{n}" if "files" in text else text))
     assert (entry.forms, entry.flags) == (["", ""], [])
 
 
