@@ -24,8 +24,8 @@ from nlp_transfer.diagnostics.text_mismatch import words_of
 from nlp_transfer.evaluation.predictions import write_predictions
 from nlp_transfer.evidence_files import (
     read_temperature_fit,
-    read_trust,
     sample,
+    source_set_aside,
     write_drift,
     write_temperature_fit,
     write_texts,
@@ -138,8 +138,7 @@ class EvidenceKeeper:
         from nlp_transfer.models.loading import load_classifier
 
         start, revision = self.maker.start()
-        trust = read_trust(self.maker.folder)
-        if trust is not None and trust.set_aside:
+        if source_set_aside(self.maker.folder):
             start, revision = self.maker.settings.model_path, self.maker.settings.revision
         before = load_classifier(start, label_names=self.data.label_names, revision=revision)
         after = load_classifier(str(self.maker.model_folder), label_names=self.data.label_names)

@@ -87,6 +87,12 @@ def read_trust(run_folder: Path) -> SourceTrust | None:
     return SourceTrust(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
+def source_set_aside(run_folder: Path) -> bool:
+    """Tell whether the run learns the target without its source."""
+    trust = read_trust(run_folder)
+    return trust is not None and trust.set_aside
+
+
 def write_temperature_fit(run_folder: Path, temperature: Temperature) -> None:
     """Keep what was fitted on the dev rows, or why nothing was."""
     write_json(_made(run_folder) / TEMPERATURE, asdict(temperature))

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from nlp_transfer.config import AdaptationConfig, SourceStageConfig
 from nlp_transfer.data.rows import DomainData, Rows, TransferData
 from nlp_transfer.evaluation.mixes import write_mix
-from nlp_transfer.evidence_files import sample, write_trust
+from nlp_transfer.evidence_files import sample, source_set_aside
 from nlp_transfer.runs import fingerprint, versions
-from nlp_transfer.source_models import kept_source_model, source_seconds, trust_in
+from nlp_transfer.source_models import kept_source_model, note_trust, source_seconds
 from nlp_transfer.training.costs import Cost, measured
-from nlp_transfer.training.processes import is_main, num_processes, wait_for_all
+from nlp_transfer.training.processes import computed_on_main, is_main, num_processes, wait_for_all
 
 if TYPE_CHECKING:
-    from nlp_transfer.diagnostics.source_trust import SourceTrust
     from nlp_transfer.training.adapt import Procedure, Trained
     from nlp_transfer.training.probing import FrozenProbe
     from nlp_transfer.training.unlabelled import Unlabelled
@@ -79,8 +78,7 @@ class ModelMaker:
         """Adapt to the target, into `model/` (and `adapter/` for LoRA)."""
         with measured() as cost:
             cost.source_seconds = self.source_seconds()
-            if is_main() and self.trust is not None:
-                write_trust(self.folder, self.trust)
+            self.decide_trust()
             if not self.learns():
                 self._copy_start()
             elif self.settings.adaptation.method == "probe":
@@ -96,19 +94,20 @@ class ModelMaker:
         """Tell whether there is anything of the target to learn from."""
         return len(self.data.target.train) > 0 or self.data.unlabelled is not None
 
-    @cached_property
-    def trust(self) -> SourceTrust | None:
-        """What the source model is worth on the target's labelled rows; None where nobody asks."""
+    def decide_trust(self) -> None:
+        """Ask the source model for labelled target rows, and note for all seeds whether it may be learnt
+        from: it is one for all of them.
+        """
         rows = self.data.target.selection
         asks = self.settings.adaptation.trust_source == "auto" and self.settings.continue_from is None
-        if not asks or self.settings.source_stage is None or not len(rows):
-            return None
-        return trust_in(self.source_folder, rows.take(sample(len(rows), MAX_ASKED_ROWS, seed=self.seed)))
+        if asks and self.settings.source_stage is not None and len(rows):
+            drawn = rows.take(sample(len(rows), MAX_ASKED_ROWS, seed=self.seed))
+            note_trust(self.folder, self.source_folder, drawn)
 
-    @property
+    @cached_property
     def source_set_aside(self) -> bool:
         """Whether the target is learnt without the source, which would harm it."""
-        return self.trust is not None and self.trust.set_aside
+        return computed_on_main(lambda: source_set_aside(self.folder))
 
     # Training --------------------------------------------------------------------------------------
 

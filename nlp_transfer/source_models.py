@@ -10,8 +10,9 @@ from pathlib import Path
 
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.data.sources import cache_dir
-from nlp_transfer.diagnostics.source_trust import SourceTrust, source_trust
+from nlp_transfer.diagnostics.source_trust import source_trust
 from nlp_transfer.errors import ModelError
+from nlp_transfer.evidence_files import write_trust
 from nlp_transfer.runs import whole_folder, write_text
 from nlp_transfer.training.costs import Cost
 from nlp_transfer.training.processes import computed_on_main, is_main, wait_for_all
@@ -51,23 +52,22 @@ def kept_source_model(key: str, make: Callable[[Path], Cost], *, into: Path) -> 
     return computed_on_main(lambda: Cost(**json.loads((kept / "cost.json").read_text(encoding="utf-8"))))
 
 
-def trust_in(folder: Path, rows: Rows) -> SourceTrust:
-    """Ask a source model for the classes of labelled target rows that it has not seen, on one process for
-    all.
+def note_trust(run_folder: Path, source_model: Path, rows: Rows) -> None:
+    """Ask a source model for the classes of labelled target rows that it has not seen, and keep in the run
+    folder what came of it.
     """
     from nlp_transfer.inference.load import load_adapted
 
-    def asked() -> SourceTrust:
-        scores = load_adapted(str(folder), cached=True).logits(rows.texts, label="ask the source model")
-        return source_trust(scores.argmax(axis=1), rows.labels)
-
-    trust = computed_on_main(asked)
-    if trust.set_aside:
-        logger.warning(
-            "the source model is set aside: it is right on %d of %d labelled target rows, always answering "
-            "their most frequent class on %d", trust.right, trust.rows, trust.constant,
-        )  # fmt: skip
-    return trust
+    if is_main():
+        scores = load_adapted(str(source_model), cached=True).logits(rows.texts, label="ask the source model")
+        trust = source_trust(scores.argmax(axis=1), rows.labels)
+        write_trust(run_folder, trust)
+        if trust.set_aside:
+            logger.warning(
+                "the source model is set aside: it is right on %d of %d labelled target rows, its answers "
+                "shuffled on %.1f", trust.right, trust.rows, trust.by_chance,
+            )  # fmt: skip
+    wait_for_all()
 
 
 def source_seconds(folder: Path) -> float:

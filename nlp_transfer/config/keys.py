@@ -233,9 +233,9 @@ class AdaptationConfig:
     """Source rows that are learnt again beside each target row, against forgetting, and it helps the target
     too; null: one beside each of up to 64 target rows, fewer beside each the more there are."""
     trust_source: Literal["auto", "always"] = "auto"
-    """Sentiment: auto sets the source model aside, and adapts the pretrained one, where it is surely worse on
-    the target's labelled training rows than always answering their most frequent class (exchanged labels,
-    say). always learns from it all the same."""
+    """Sentiment: auto sets the source model aside, and adapts the pretrained one, where it is surely worse
+    than chance on the target's labelled training rows (exchanged labels, say). always learns from it all the
+    same."""
     mix: Literal["best", "balanced"] | Annotated[float, Field(ge=0, le=1)] | None = "best"
     """Share of the change of the weights that is kept, 0 to 1 (WiSE-FT). best: the one of 0, 1/4, 1/2, 3/4
     and 1 with the best score on the target's dev rows, 1 where these are too few; balanced: of those not

@@ -162,7 +162,13 @@ class TransferReport:
         elif system in FROM_SOURCE_MODEL and not has_stage:
             # A translation model has always seen some pairs before; an encoder has seen no labels.
             given["source"] = "parent" if self.content["task"] == "translation" else ""
+        if system == "adapted" and self._set_aside():
+            given["source"] = ""
         return joint.join(given[domain] for domain in domains if given[domain]) or "nothing"
+
+    def _set_aside(self) -> bool:
+        """Tell whether the source model was set aside (diagnostics/source_trust.py)."""
+        return any(f["check"] == "source_trust" and f["severity"] == "warn" for f in self.content["findings"])
 
     def save(
         self,

@@ -30,6 +30,8 @@ def run(
 ) -> tuple[SentimentTransfer, dict[str, Any]]:
     recipe = SentimentTransfer(parse_config(easy_recipe(folder, tiny_model(), domains, **changes)))
     report = recipe.run()
+    noticed = [f for f in report.findings if f["check"] == "source_trust" and f["severity"] == "warn"]
+    assert ("source" in report.learnt_from("adapted")) == (not noticed)
     return recipe, {finding["check"]: finding for finding in report.findings}
 
 
