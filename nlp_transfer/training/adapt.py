@@ -35,6 +35,7 @@ from nlp_transfer.training.class_weights import class_weights
 from nlp_transfer.training.fit import FitResult, fit, parameter_counts
 from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
 from nlp_transfer.training.mixing import mixing_for
+from nlp_transfer.training.passes import ends_by_steps, mixture, passes_of
 from nlp_transfer.training.processes import is_main
 from nlp_transfer.training.unlabelled import (
     SAVED_SHARE,
@@ -200,23 +201,19 @@ class Budget:
 
 
 def budget(train: Rows, replayed: Rows | None, procedure: Procedure) -> Budget:
-    """Decide how often the target rows are seen, and mix source rows in.
-
-    With replay, one long epoch holds the target rows as often as they are to be seen and other source rows
-    beside them each time; the dev rows are scored after each pass over the target.
+    """Decide how often the target rows are seen, and mix source rows in (passes.py); the dev rows are scored
+    after each pass over the target.
     """
     arguments = {**METHOD_ARGUMENTS.get(procedure.method, {}), **procedure.arguments}
-    if "max_steps" not in arguments:
+    if not ends_by_steps(arguments):
         arguments.setdefault("num_train_epochs", passes_for(len(train)))
     replay = replay_for(len(train)) if procedure.replay is None else procedure.replay
-    wanted = round(len(train) * replay)
-    if replayed is None or not wanted or not len(replayed) or "max_steps" in arguments:
+    plan = mixture(len(train), 0 if replayed is None else len(replayed), arguments, replay=replay)
+    if plan is None or replayed is None:
         return Budget(train, arguments)
-    passes = max(1, math.ceil(arguments["num_train_epochs"]))
-    seen = [row for _ in range(passes) for row in range(len(train))]
-    drawn = nested_subset(replayed.labels.tolist(), min(wanted * passes, len(replayed)), seed=procedure.seed)
-    rows = train.take(seen).joined(replayed.take(drawn))
-    return Budget(rows, {**arguments, "num_train_epochs": 1}, evaluations=passes)
+    drawn = nested_subset(replayed.labels, plan.source, seed=procedure.seed)
+    rows = train.take(plan.target).joined(replayed.take(drawn))
+    return Budget(rows, plan.arguments, evaluations=plan.passes)
 
 
 def with_unlabelled(
@@ -227,9 +224,7 @@ def with_unlabelled(
     Raises:
         DataError: hidden words alone would be learnt, and no class.
     """
-    passes = 1
-    if "max_steps" not in plan.arguments:
-        passes = max(1, math.ceil(plan.arguments["num_train_epochs"]))
+    passes = passes_of(plan.arguments)
     labelled = plan.rows.take([row for _ in range(passes) for row in range(len(plan.rows))])
     # A replay of 0 asks that the source is not learnt again.
     rows = mixed_rows(labelled, unlabelled, None if procedure.replay == 0 else source, seed=procedure.seed)

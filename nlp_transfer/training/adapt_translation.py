@@ -31,6 +31,7 @@ from nlp_transfer.models.translation import (
 from nlp_transfer.training.fit_translation import fit_translator
 from nlp_transfer.training.loop import FitResult, parameter_counts
 from nlp_transfer.training.mixing import mixing_for
+from nlp_transfer.training.passes import ends_by_steps, mixture
 from nlp_transfer.training.processes import is_main
 
 # Chosen on dev rows; benchmarks/results/translation_defaults.json has the runs.
@@ -224,7 +225,7 @@ def training_arguments(
         rate *= LORA_LEARNING_RATE_FACTOR
     passes = round(passes_for(pairs) * procedure.passes_factor)
     derived = {**DEFAULTS, "learning_rate": rate, "num_train_epochs": passes}
-    if "max_steps" in procedure.arguments:
+    if ends_by_steps(procedure.arguments):
         derived.pop("num_train_epochs")
     return {**derived, **procedure.arguments}
 
@@ -248,20 +249,17 @@ def _batch_tokens(procedure: TranslationProcedure) -> int | None:
 def with_replay(
     train: Pairs, replayed: Pairs | None, arguments: Mapping[str, Any], procedure: TranslationProcedure
 ) -> tuple[Pairs, dict[str, Any]]:
-    """Mix source pairs in: other ones beside the target's in each pass, as far as there are any.
-
-    One long epoch holds the target pairs as often as they are to be seen, as in training/adapt.py.
+    """Mix source pairs in: other ones beside the target's in each pass, as far as there are any (passes.py).
 
     Returns:
         (pairs of an epoch, arguments with the number of epochs).
     """
-    wanted = round(len(train) * replay_for(procedure, pairs=len(train)))
-    if replayed is None or not len(replayed) or not wanted or "max_steps" in arguments:
+    replay = replay_for(procedure, pairs=len(train))
+    plan = mixture(len(train), 0 if replayed is None else len(replayed), arguments, replay=replay)
+    if plan is None or replayed is None:
         return train, dict(arguments)
-    passes = max(1, math.ceil(arguments["num_train_epochs"]))
-    order = np.random.default_rng(procedure.seed).permutation(len(replayed))[: wanted * passes]
-    seen = [row for _ in range(passes) for row in range(len(train))]
-    return train.take(seen).joined(replayed.take(order)), {**arguments, "num_train_epochs": 1}
+    order = np.random.default_rng(procedure.seed).permutation(len(replayed))[: plan.source]
+    return train.take(plan.target).joined(replayed.take(order)), plan.arguments
 
 
 def replay_for(procedure: TranslationProcedure, *, pairs: int) -> float:

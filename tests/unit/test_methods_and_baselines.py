@@ -182,9 +182,12 @@ def test_without_replay_the_rows_are_an_epoch_each() -> None:
 def test_a_recipe_may_say_how_long() -> None:
     train, source = numbered([0, 1] * 32), numbered([0, 1] * 500, name="source")
     assert plan(train, num_train_epochs=2).arguments["num_train_epochs"] == 2
-    steps = plan(train, source, replay=1.0, max_steps=7)
-    assert steps.arguments == {"max_steps": 7}
-    assert steps.rows is train
+    steps = plan(train, source, replay=0.5, max_steps=7)
+    assert steps.arguments == {"max_steps": 7, "num_train_epochs": 1}
+    assert (len(steps.rows), steps.evaluations) == (64 + 32, 1)
+    # The library's own default is no number of steps.
+    unlimited = plan(train, source, replay=0.5, max_steps=-1, num_train_epochs=2)
+    assert len(unlimited.rows) == 2 * (64 + 32)
 
 
 def test_replay_mixes_other_source_rows_into_each_pass() -> None:

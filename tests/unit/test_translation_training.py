@@ -211,13 +211,18 @@ def test_other_source_pairs_stand_beside_the_target_in_each_pass() -> None:
     assert len(rows) == 65
 
 
+def test_source_pairs_join_a_training_that_ends_by_steps() -> None:
+    target = easy_pairs(20, lang="pt")
+    rows, left = with_replay(target, easy_pairs(50), {"max_steps": 3}, procedure(replay=0.5))
+    assert (len(rows), left["max_steps"]) == (20 + 10, 3)
+
+
 @pytest.mark.parametrize(
     ("replayed", "replay", "arguments"),
     [
         (None, 0.5, {"num_train_epochs": 3}),
         (NO_PAIRS, 0.5, {"num_train_epochs": 3}),
         (easy_pairs(9), 0.0, {"num_train_epochs": 3}),
-        (easy_pairs(9), 0.5, {"max_steps": 3}),
     ],
 )
 def test_without_replay_nothing_changes(
