@@ -2,7 +2,6 @@
 rows.
 
     python benchmarks/quality.py --source rotten_tomatoes --target product_reviews --sizes 16,64,256,1024
-    --seeds 5
 
 Each cell (system, size, seed) is kept in the results file as soon as it is measured; run again, the missing
 ones are measured. SetFit gets the rows that the package drew, all of them, with its own defaults besides

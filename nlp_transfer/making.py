@@ -114,6 +114,7 @@ class ModelMaker:
     def _source_key(self) -> str:
         """Hash everything that the source model follows from."""
         from nlp_transfer.models.loading import model_identity
+        from nlp_transfer.training.adapt import METHOD_ARGUMENTS, passes_for
         from nlp_transfer.training.arguments import DEFAULTS, native_bf16
 
         stage, source = self._source_stage()
@@ -123,7 +124,8 @@ class ModelMaker:
         unsaid = ADAPTATION_ONLY if stage.method == "lora" else (*ADAPTATION_ONLY, *LORA_ONLY)
         procedure = {key: value for key, value in procedure.items() if key not in unsaid}
         machine = [native_bf16(), num_processes(), versions()]
-        return fingerprint(identity, rows, procedure, DEFAULTS, machine)
+        derived = [DEFAULTS, METHOD_ARGUMENTS.get(stage.method, {}), passes_for(len(source.train))]
+        return fingerprint(identity, rows, procedure, derived, machine)
 
     def _source_stage(self) -> tuple[SourceStageConfig, DomainData]:
         if self.settings.source_stage is None or self.data.source is None:
@@ -317,16 +319,21 @@ class ModelMaker:
             seed=self.seed,
             revision=self.settings.revision if encoder == self.settings.model_path else None,
             class_weights=self.settings.adaptation.class_weights if select_on is None else None,
-            bf16=self.encodes_in_bf16(),
+            bf16=self.encodes_in_bf16()
+            if select_on is None
+            else self._bf16(self._source_stage()[0].training),
         )
         cost.trainable_parameters, cost.trainable_share = probe.parameters, probe.parameters / probe.total
         return probe
 
     def encodes_in_bf16(self) -> bool:
         """Tell whether what is fitted on encodings gets them in bfloat16, as weights are trained in it."""
+        return self._bf16(self.settings.adaptation.training)
+
+    def _bf16(self, stage: dict[str, Any]) -> bool:
         from nlp_transfer.training.arguments import native_bf16
 
-        return bool(self.settings.training.get("bf16", native_bf16()))
+        return bool({**self.settings.training, **stage}.get("bf16", native_bf16()))
 
     # Saving ---------------------------------------------------------------------------------------
 

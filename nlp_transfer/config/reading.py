@@ -29,7 +29,9 @@ EXPECTED = {
 # More to say about a value that is often tried.
 VALUE_ADVICE = {("task", "classification"): " (sentiment takes any one label per text)"}
 # Where a domain's rows come from; another place takes the place of all of them.
-PLACES = ("card", "path", "splits", "sha256", "format", "encoding", "columns")
+PLACES = (
+    "card", "path", "splits", "src_path", "tgt_path", "sha256", "format", "encoding", "columns"
+)  # fmt: skip
 
 
 def load_config(
@@ -57,9 +59,10 @@ def load_config(
     for override in overrides:
         apply_override(content, override)
     for name, place in (domains or {}).items():
-        data = content.setdefault("data", {})
-        said = data.get(name) or {}
-        data[name] = {**{key: said[key] for key in said if key not in PLACES}, **place}
+        data = content["data"] = dict(content.get("data") or {})
+        said = data.get(name)
+        kept = said if isinstance(said, Mapping) else {}
+        data[name] = {**{key: kept[key] for key in kept if key not in PLACES}, **place}
     if continue_from is not None:
         content["continue_from"] = continue_from
     return parse_config(content, where=where)

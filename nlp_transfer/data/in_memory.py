@@ -69,10 +69,11 @@ def _kept_rows(name: str, rows: Any) -> Path:
 def _mappings(name: str, rows: Any) -> Iterator[Mapping[str, Any]]:
     """Yield each row with its columns by name, class ids of a data set replaced by their names."""
     found: Any
-    if hasattr(rows, "features"):
-        found = named_classes(rows)
-    elif hasattr(rows, "to_dict") and hasattr(rows, "columns"):
+    # A table first: a column of it may be called `features`.
+    if hasattr(rows, "to_dict") and hasattr(rows, "iloc"):
         found = rows.to_dict("records")
+    elif hasattr(rows, "features"):
+        found = named_classes(rows)
     elif isinstance(rows, Iterable) and not isinstance(rows, (str, bytes)):
         found = rows
     else:

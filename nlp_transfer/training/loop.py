@@ -38,6 +38,8 @@ SELECTING = (
     "greater_is_better",
 )
 
+KEEP_BEST = {"load_best_model_at_end": True, "metric_for_best_model": "eval_selection"}
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -121,8 +123,8 @@ def with_selection(
 ) -> dict[str, Any]:
     """Have the dev rows scored, and the best weights kept; without dev rows, neither.
 
-    A recipe that sets when to evaluate or to save is left to it. A run without dev rows is too short to be
-    worth checkpoints: its stage starts again.
+    A recipe that sets when to evaluate, or that nothing is saved, is left to it. A run without dev rows is
+    too short to be worth checkpoints: its stage starts again.
 
     Args:
         arguments: TrainingArguments of the recipe.
@@ -140,11 +142,18 @@ def with_selection(
                 ", ".join(unused),
             )
         return {"save_strategy": "no", **own}
-    if {"eval_strategy", "save_strategy"} & set(arguments):
+    if "eval_strategy" in arguments or arguments.get("save_strategy") == "no":
         return dict(arguments)
+    if "save_strategy" in arguments:
+        # The step that is kept is one that was saved: dev rows are scored whenever the recipe saves.
+        often = {"steps": arguments["save_steps"]} if "save_steps" in arguments else {}
+        moments = {
+            f"eval_{name}": value for name, value in {"strategy": arguments["save_strategy"], **often}.items()
+        }
+        return {**moments, **KEEP_BEST, **arguments}
     when = {"strategy": "epoch"} if evaluations == 1 else {"strategy": "steps", "steps": 1 / evaluations}
     moments = {f"{moment}_{name}": value for moment in ("eval", "save") for name, value in when.items()}
-    return {**moments, "load_best_model_at_end": True, "metric_for_best_model": "eval_selection", **arguments}
+    return {**moments, **KEEP_BEST, **arguments}
 
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:

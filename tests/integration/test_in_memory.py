@@ -77,6 +77,22 @@ def test_cells_that_json_has_no_word_for_are_kept_as_text() -> None:
     ]
 
 
+def test_a_table_may_have_any_columns() -> None:
+    held = pd.DataFrame({"text": ["a"], "label": ["b"], "features": ["c"]})
+    assert list(read_source(kept_domain("target", held)["path"])) == [
+        {"text": "a", "label": "b", "features": "c"}
+    ]
+
+
+@pytest.mark.parametrize("said", [None, {}, {"target": None}, {"target": "mine.csv"}])
+def test_rows_take_the_place_of_whatever_the_recipe_says(
+    said: Any, tmp_path: Path, tiny_model: Callable[..., Path], domains: dict[str, Path]
+) -> None:
+    config = {**easy_recipe(tmp_path / "run", tiny_model(), domains), "data": said}
+    recipe = SentimentTransfer.from_config(config, data={"target": ROWS})
+    assert len(recipe.data.target.test) == 12
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -252,8 +252,12 @@ def test_without_dev_rows_the_last_step_is_kept_and_nothing_is_checkpointed(
     assert "eval_strategy, load_best_model_at_end, metric_for_best_model says nothing" in caplog.text
 
 
-def test_a_recipe_that_says_when_to_save_is_left_to_it(load: Any, tmp_path: Path) -> None:
-    train(load(), tmp_path, save_strategy="steps", save_steps=5, num_train_epochs=2, save_total_limit=5)
+def test_dev_rows_are_scored_where_a_recipe_says_when_to_save(load: Any, tmp_path: Path) -> None:
+    result = train(
+        load(), tmp_path, save_strategy="steps", save_steps=5, num_train_epochs=2, save_total_limit=5
+    )
+    assert [record["step"] for record in result.history if "eval_selection" in record] == [5, 8]
+    assert result.best_step in (5, 8)
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-5", "checkpoint-8"]
 
 
