@@ -75,8 +75,10 @@ class SentimentTransfer(TransferRecipe):
                 f"{error}\nThe classes are those of {self.config.continue_from}, which this run goes on from"
             ) from error
         if not len(data.target.train) and not self._has_source_stage() and known is None:
+            stage = "no source domain" if config.source is None else "no source stage (source_stage: null)"
             raise DataError(
-                "nothing to learn from: no target label, no source domain, and a model without a head"
+                f"nothing to learn from: no target label, {stage}, and a model without a head that names its "
+                "classes"
             )
         unlabelled = self.config.adaptation.unlabelled
         if unlabelled is None:
@@ -114,8 +116,9 @@ class SentimentTransfer(TransferRecipe):
         return ModelMaker(settings, self.data_for(seed), seed=self.training_seed(seed), folder=self.folder)
 
     def _check_data(self) -> DataReport:
+        from nlp_transfer.data import row_findings
         from nlp_transfer.data.checks import check_data
-        from nlp_transfer.models.loading import load_tokenizer, require_length
+        from nlp_transfer.models.loading import has_unnamed_head, load_tokenizer, require_length
 
         self._require_methods_that_fit()
         path, revision = self._start()
@@ -123,8 +126,12 @@ class SentimentTransfer(TransferRecipe):
         for each, at in {(self.model_path, self.config.model.revision), (path, revision)}:
             require_length(each, limit, revision=at)
         tokenizer = load_tokenizer(path, revision=revision)
+        unnamed = not self._has_source_stage() and has_unnamed_head(path, revision=revision)
         return check_data(
-            self.data, tokenizer=tokenizer, max_length_tokens=self.config.model.max_length_tokens
+            self.data,
+            tokenizer=tokenizer,
+            max_length_tokens=self.config.model.max_length_tokens,
+            more=[row_findings.unnamed_head(path)] if unnamed else [],
         )
 
     def _require_methods_that_fit(self) -> None:

@@ -6,7 +6,7 @@ split at all was refused before, in classification.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,11 @@ class _Checked:
 
 
 def check_data(
-    data: TransferData, *, tokenizer: Tokenizer | None = None, max_length_tokens: int
+    data: TransferData,
+    *,
+    tokenizer: Tokenizer | None = None,
+    max_length_tokens: int,
+    more: Sequence[Finding] = (),
 ) -> DataReport:
     """Count the rows of both domains and list what is doubtful about them.
 
@@ -72,10 +76,11 @@ def check_data(
         data: both domains, split.
         tokenizer: the model's; without one, lengths and unknown tokens are not looked at.
         max_length_tokens: longer texts are cut by the model.
+        more: what was found elsewhere.
     """
     source = None if data.source is None else _Checked.of(data.source)
     target = _Checked.of(data.target)
-    found: list[Finding | None] = []
+    found: list[Finding | None] = [*more]
     for checked in filter(None, (source, target)):
         found += _row_findings(checked)
         if tokenizer is not None:

@@ -179,6 +179,16 @@ def small_test(name: str, rows: int) -> Finding | None:
     )  # fmt: skip
 
 
+def unnamed_head(path: str) -> Finding:
+    """Warn where a model's own head is not used, because nothing says which of its classes is which."""
+    return Finding(
+        "label_names", "warn", None, None,
+        f"model: the head of {path} names no classes (LABEL_0, LABEL_1, ...), so it is not used: their order "
+        "would be a guess",
+        "to use it, name them in the model's own config (id2label) and save it with save_pretrained",
+    )  # fmt: skip
+
+
 def licence(name: str, card: DataCard | None) -> Finding:
     """Tell under which licence the rows come; warn where it is unknown."""
     if card is None:

@@ -93,6 +93,16 @@ def model_labels(path: str, *, revision: str | None = None) -> list[str] | None:
     return own_label_names(config) if _is_classifier(config) else None
 
 
+def has_unnamed_head(path: str, *, revision: str | None = None) -> bool:
+    """Tell whether a model has a head whose classes are LABEL_0, LABEL_1, ...: which is which, nobody says.
+
+    Raises:
+        ModelError: the model cannot be found or read.
+    """
+    config = _load_config(path, revision)
+    return _is_classifier(config) and own_label_names(config) is None
+
+
 def head_labels(path: str, *, revision: str | None = None) -> list[str]:
     """Return the class names of a model's outputs, LABEL_0, LABEL_1, ... where it names none.
 
