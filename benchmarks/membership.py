@@ -37,8 +37,9 @@ def recipe_of(folder: str, rows: int, epochs: int, seed: int) -> SentimentTransf
                     "target": {"card": "product_reviews", "train_size": rows},
                     "seed": seed,
                 },
-                "adaptation": {"replay": 0, "mix": None},
-                "training": {"num_train_epochs": epochs, "seed": seed},
+                # The passes are the adaptation's alone: the source model is the reference, one for all.
+                "adaptation": {"replay": 0, "mix": None, "training": {"num_train_epochs": epochs}},
+                "training": {"seed": seed},
                 "evaluation": {"baselines": ["zero_shot"], "seeds": [seed]},
             }
         )
