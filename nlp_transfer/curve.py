@@ -8,6 +8,7 @@ diagnostics/learning_curves.py.
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -88,7 +89,8 @@ class LearningCurve:
 
 
 def run_curve(config: RecipeConfig, *, sizes: Sequence[int], seeds: int) -> LearningCurve:
-    """Run a recipe at each size and seed, and write curve.json, curve.md and curve.png into its output_dir.
+    """Run a recipe at each size and seed; write curve.json, curve.md, curve.png and, with the curves in the
+    largest run's report, report.html into its output_dir.
 
     Args:
         config: the recipe; its own `train_size` and `evaluation.seeds` are replaced.
@@ -120,7 +122,23 @@ def run_curve(config: RecipeConfig, *, sizes: Sequence[int], seeds: int) -> Lear
     write_json(folder / "curve.json", curve.as_dict())
     save_figure(curve_figure(curve), folder / "curve.png")
     write_text(folder / "curve.md", curve_markdown(curve))
+    write_text(folder / "report.html", _page(curve, reports[ordered[-1]], _at(folder, ordered[-1])))
+    logger.info("the report's page with the curves: %s", folder / "report.html")
     return curve
+
+
+def _page(curve: LearningCurve, report: TransferReport, run: Path) -> str:
+    """Render the largest run's report with the curves, and what they come to, in it."""
+    from nlp_transfer.reporting.html import report_html
+
+    drawn = curve.as_dict()
+    findings = [*report.findings, *drawn["findings"]]
+    worst = run / "worst_rows.json"
+    return report_html(
+        TransferReport({**report.content, "curves": drawn["curves"], "findings": findings}),
+        figures=sorted((run / "figures").glob("*.png")),
+        worst_rows=json.loads(worst.read_text(encoding="utf-8")) if worst.is_file() else (),
+    )
 
 
 def _at_size(config: RecipeConfig, *, size: int, seeds: int) -> RecipeConfig:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import chromium
 import pytest
 from fake_translator import FakeTranslator
 from selenium import webdriver
@@ -19,17 +20,6 @@ from serving import FakeClassifier, api, running
 
 from nlp_transfer.serving.limits import Limits
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WAIT_SECONDS = 30
 NASTY = "<img src=x onerror=alert(1)><b>bold</b>"
 
@@ -81,11 +71,7 @@ class Page:
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options)
+    started = chromium.start(tmp_path_factory.mktemp("profile"))
     yield started
     started.quit()
 

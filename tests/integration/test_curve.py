@@ -48,6 +48,15 @@ def test_it_leaves_a_table_and_a_figure(finished_curve: Path) -> None:
     assert findings[1]["evidence"] in text
 
 
+def test_its_page_is_the_largest_runs_report_with_the_curves(finished_curve: Path) -> None:
+    page = (finished_curve / "report.html").read_text()
+    assert "32 target labels" in page
+    assert 'id="curves"' in page
+    assert 'id="curves"' not in (finished_curve / "size-32" / "report.html").read_text()
+    point = json.loads((finished_curve / "curve.json").read_text())["curves"][0]
+    assert f"{100 * point['value']:.1f}" in page
+
+
 def test_started_again_it_trains_nothing(finished_curve: Path, make_recipe: Any, trained: list[str]) -> None:
     config = make_recipe(finished_curve, evaluation__baselines=["zero_shot", "target_only"]).config
     run_curve(config, sizes=[16, 32], seeds=2)

@@ -221,12 +221,14 @@ def test_nothing_to_learn_from_is_refused(make_recipe: MakeRecipe, tmp_path: Pat
 
 
 def test_a_head_without_names_is_not_used_and_said_so(
-    make_recipe: MakeRecipe, tmp_path: Path, tiny_model: Any
+    make_recipe: MakeRecipe, tmp_path: Path, tiny_model: Callable[..., Path]
 ) -> None:
     unnamed = {"model__path": str(tiny_model("bert", labels=["LABEL_0", "LABEL_1"])), "source_stage": None}
     found = [f for f in make_recipe(tmp_path / "run", **unnamed).check().findings if f.check == "label_names"]
     assert [(f.severity, "names no classes" in f.evidence) for f in found] == [("warn", True)]
-    with pytest.raises(DataError, match=r"no source stage \(source_stage: null\), and a model without a head"):
+    with pytest.raises(
+        DataError, match=r"no source stage \(source_stage: null\), and a model without a head"
+    ):
         make_recipe(tmp_path / "run", data__target__train_size=0, **unnamed).check()
 
 
