@@ -17,7 +17,7 @@ import numpy as np
 from nlp_transfer.config import DomainConfig
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.data.tables import Row, read_source
-from nlp_transfer.data.texts import Texts, listed
+from nlp_transfer.data.texts import Texts, listed, whole_characters
 from nlp_transfer.errors import DataError, LabelError, did_you_mean
 
 TEXT_COLUMNS = ("text", "sentence", "review", "content")
@@ -136,8 +136,7 @@ class LabelReader:
                 if config.group_column:
                     group = match.group() if match else group
                     read.groups.append(same.setdefault(group, group))
-                # Half a character (a lone surrogate, as JSON can hold) makes tokenizers fail: it becomes "?".
-                yield text.encode("utf-8", "replace").decode("utf-8")
+                yield whole_characters(text)
 
     def _group_pattern(self) -> re.Pattern[str] | None:
         """Compile the regular expression that finds the group in its column."""

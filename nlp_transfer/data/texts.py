@@ -106,6 +106,15 @@ class Texts(Sequence[str]):
         return Texts.of(self[int(row)] for row in rows)
 
 
+def whole_characters(text: str) -> str:
+    r"""Replace half characters by question marks: lone surrogates, as JSON can hold, make tokenizers fail.
+
+    >>> whole_characters("good\ud83d"), whole_characters("gut \u00fc")
+    ('good?', 'gut ü')
+    """
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
 def listed(texts: Texts) -> Sequence[str]:
     """Return few texts as a list, which is faster to read, and many as they are."""
     return list(texts) if len(texts) < MAPPED_FROM_TEXTS else texts

@@ -17,6 +17,7 @@ from nlp_transfer.data.labels import TEXT_COLUMNS
 from nlp_transfer.data.rows import TransferData, UnlabelledTexts
 from nlp_transfer.data.splits import normalise_text
 from nlp_transfer.data.tables import read_source
+from nlp_transfer.data.texts import whole_characters
 from nlp_transfer.errors import DataError, did_you_mean
 
 EMPTY, TEST, LABELLED = "empty or non-string text", "text of a test row", "text of a labelled row"
@@ -77,8 +78,7 @@ def usable_texts(
             dropped[reasons[key]] += 1
             continue
         reasons[key] = REPEATED
-        # Half a character (a lone surrogate, as JSON can hold) makes tokenizers fail: it becomes "?".
-        kept.append(text.encode("utf-8", "replace").decode("utf-8"))
+        kept.append(whole_characters(text))
     return kept, dict(dropped)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+from nlp_transfer.data.texts import whole_characters
 from nlp_transfer.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -106,8 +107,5 @@ def scorable(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[list
             f"expected one translation for each of the references, got {len(hypotheses):,} for "
             f"{len(references):,}; give the same rows on both sides, an empty line for a missing translation"
         )
-    sides = [
-        [text.encode("utf-8", "replace").decode("utf-8") for text in side]
-        for side in (hypotheses, references)
-    ]
+    sides = [[whole_characters(text) for text in side] for side in (hypotheses, references)]
     return sides[0], sides[1]

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from nlp_transfer.data.tables import FORMATS, Row, format_of
+from nlp_transfer.data.texts import whole_characters
 from nlp_transfer.disk import PART, write_failures_told
 from nlp_transfer.errors import ConfigError, DataError
-from nlp_transfer.inference.texts_in import whole
 
 TABLE_FORMATS = ("csv", "tsv", "jsonl")
 Result = dict[str, Any]
@@ -131,7 +131,7 @@ def row_writer(
 
 def _as_json(value: dict[str, Any]) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if text == whole(text) else json.dumps(value, default=str)
+    return text if text == whole_characters(text) else json.dumps(value, default=str)
 
 
 class _LineWriter:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nlp_transfer.data.labels import TEXT_COLUMNS
 from nlp_transfer.data.tables import Row, read_source
+from nlp_transfer.data.texts import whole_characters
 from nlp_transfer.errors import ConfigError, DataError, did_you_mean
 
 # Rows worked on at a time: memory does not grow with the input.
@@ -67,7 +68,7 @@ def read_texts(
     if texts and source is not None:
         raise ConfigError("give texts or --input, not both")
     if texts:
-        rows: Iterator[Row] = iter([{"text": whole(text)} for text in texts])
+        rows: Iterator[Row] = iter([{"text": whole_characters(text)} for text in texts])
     elif source is not None:
         rows = read_source(str(source))
     elif sys.stdin.isatty():
@@ -114,11 +115,4 @@ def _text_of(row: Row, column: str, number: int) -> str:
         raise DataError(
             f"row {number} of the input: column {column!r} holds {type(text).__name__}, expected a text"
         )
-    return whole(text)
-
-
-def whole(text: str) -> str:
-    """Replace half characters (lone surrogates, as JSON and command lines can hold): tokenizers fail on
-    them.
-    """
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return whole_characters(text)

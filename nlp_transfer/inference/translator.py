@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nlp_transfer.data.texts import whole_characters
 from nlp_transfer.errors import DataError, ModelError, did_you_mean
 from nlp_transfer.models.families import MarianFamily
 from nlp_transfer.models.generation import USUAL_TARGET_RATIO, generate
@@ -130,7 +131,7 @@ class Translator:
             )
 
     def _encoded(self, texts: Sequence[str], src_lang: str, tgt_lang: str) -> Any:
-        whole = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        whole = [whole_characters(text) for text in texts]
         return self.loaded.family.encode_sources(
             whole, src_lang=self.loaded.src_lang(src_lang), tgt_lang=self.loaded.tgt_lang(tgt_lang)
         )

@@ -10,6 +10,8 @@ import torch
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from nlp_transfer.data.texts import whole_characters
+
 # Padded tokens in a batch. On CPUs larger ones are no faster: they leave the processor's cache.
 BATCH_TOKENS = 1024
 # Texts tokenised at a time: enough to sort well, few enough that memory does not grow with the input. A
@@ -40,7 +42,7 @@ def length_sorted_batches(
     bar = tqdm(total=len(texts), desc=label, unit="row", file=sys.stderr, disable=label is None)
     with bar:
         for start in range(0, len(texts), CHUNK_TEXTS):
-            chunk = [_encodable(text) for text in texts[start : start + CHUNK_TEXTS]]
+            chunk = [whole_characters(text) for text in texts[start : start + CHUNK_TEXTS]]
             encoded = tokenizer(chunk, truncation=True, max_length=max_length_tokens)
             lengths = np.asarray([len(ids) for ids in encoded["input_ids"]])
             order = np.argsort(-lengths, kind="stable")
@@ -58,8 +60,3 @@ def length_sorted_batches(
                 )
                 first += size
                 bar.update(len(rows))
-
-
-def _encodable(text: str) -> str:
-    """Replace lone surrogates, which no tokenizer takes, by question marks."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

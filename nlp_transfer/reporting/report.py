@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nlp_transfer.data.texts import whole_characters
 from nlp_transfer.errors import DataError
 from nlp_transfer.reporting.public import without_paths
 from nlp_transfer.runs import write_json, write_text
@@ -262,5 +263,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str | Path):
-        return str(value).encode("utf-8", "replace").decode("utf-8")
+        return whole_characters(str(value))
     return value

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from nlp_transfer.data.texts import whole_characters
 from nlp_transfer.errors import ConfigError
 from nlp_transfer.inference.long_texts import CutText, TooLong, cut_texts, translate_cut_texts
-from nlp_transfer.inference.texts_in import whole
 from nlp_transfer.serving.batching import Answer, Batcher
 from nlp_transfer.serving.limits import Limits
 
@@ -133,8 +133,8 @@ def _task(model: Any) -> Task:
 
 def _answer(task: Task, model: Any) -> Answer:
     if task == "classification":
-        return lambda texts, _: list(model.predict([whole(text) for text in texts]))
-    return lambda texts, how: _translated(model, [whole(text) for text in texts], how)
+        return lambda texts, _: list(model.predict([whole_characters(text) for text in texts]))
+    return lambda texts, how: _translated(model, [whole_characters(text) for text in texts], how)
 
 
 def _translated(translator: Any, texts: list[str], how: How) -> list[str | TooLong] | list[int]:
