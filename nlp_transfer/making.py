@@ -33,7 +33,7 @@ MAX_ASKED_ROWS = 2_000
 # What says nothing about a source model that is not made by LoRA.
 LORA_ONLY = ("rank", "alpha", "target_modules")
 # What a source stage never sets.
-ADAPTATION_ONLY = ("class_weights", "selection_metric")
+ADAPTATION_ONLY = ("class_weights", "selection_metric", "early_stopping")
 
 
 @dataclass(frozen=True)
@@ -219,6 +219,7 @@ class ModelMaker:
             replay=adaptation.replay,
             class_weights=adaptation.class_weights,
             selection_metric=adaptation.selection_metric,
+            early_stopping=adaptation.early_stopping,
         )
 
     def _unlabelled(self) -> Unlabelled | None:

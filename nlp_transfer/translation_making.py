@@ -290,6 +290,7 @@ class TranslationMaker:
             self._procedure(adaptation.method, adaptation.training, adaptation.batch_tokens),
             freeze_layers=adaptation.freeze_layers,
             replay=adaptation.replay,
+            early_stopping=adaptation.early_stopping,
         )
 
     def _procedure(

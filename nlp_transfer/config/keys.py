@@ -248,6 +248,9 @@ class AdaptationConfig:
     selection_metric: Literal["accuracy", "macro_f1"] = "accuracy"
     """Sentiment: which score of the dev rows decides which step is kept (there are dev rows from 200 target
     labels on). macro_f1 counts all classes alike."""
+    early_stopping: int | None = Field(default=None, ge=1)
+    """Training ends after so many scorings of the dev rows in a row that are clearly worse than the best.
+    null: never; the step that is kept is chosen on dev rows all the same."""
     related_lang: str = "auto"
     """Translation: the language of the model that the target's starts from; auto takes the one that
     translates the dev rows best."""

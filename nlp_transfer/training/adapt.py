@@ -68,6 +68,8 @@ class Procedure:
     """`balanced`: each class counts alike in the loss; None: each row."""
     selection_metric: str = "accuracy"
     """Of the dev rows: `accuracy` or `macro_f1`."""
+    early_stopping: int | None = None
+    """Dev scorings in a row, clearly worse than the best, that end the training."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ def train_classifier(
         mixing=mixing,
         class_weights=class_weights(labelled, len(procedure.label_names), procedure.class_weights),
         selection_metric=procedure.selection_metric,
+        early_stopping=procedure.early_stopping,
         **settings,
     )
     if words is not None:

@@ -81,6 +81,8 @@ class TranslationProcedure:
     """Times the usual number of passes, for a run that is to take as long as another one."""
     mix: Rule | float | None = None
     """Which mix with the start's weights is kept (training/mixing.py); None keeps the trained ones."""
+    early_stopping: int | None = None
+    """Dev scorings in a row, clearly worse than the best, that end the training."""
     related: Mapping[str, str] | None = None
     """For a language that the start does not have, the start's own code of the one that it starts from."""
 
@@ -173,6 +175,7 @@ def train_translator(
         seed=procedure.seed,
         max_length_tokens=procedure.max_length_tokens,
         mixing=mixing,
+        early_stopping=procedure.early_stopping,
     )
     model = result.model
     if isinstance(model, PeftModel):

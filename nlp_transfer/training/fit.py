@@ -84,6 +84,7 @@ def fit(
     mixing: Mixing | None = None,
     class_weights: npt.NDArray[np.float64] | None = None,
     selection_metric: str = "accuracy",
+    early_stopping: int | None = None,
 ) -> FitResult:
     """Train a sequence classifier in place; with dev rows, selection.py's step is kept, else the last.
 
@@ -103,6 +104,7 @@ def fit(
         mixing: which mix with the weights before training is kept; None keeps the trained ones.
         class_weights: of the classes in the loss, shape (classes,); None weighs all alike.
         selection_metric: `accuracy` or `macro_f1` of the dev rows decides which step is kept.
+        early_stopping: see `run_trainer`.
 
     Raises:
         ConfigError: rows without labels are to be learnt in shards.
@@ -141,7 +143,14 @@ def fit(
         trainer, label, rows=len(train_set), batch=f"batch {batch}",
         tokens_a_step=batch * tokens / max(1, len(train_set)),
     )  # fmt: skip
-    result = run_trainer(trainer, label=label, seed=seed, history=history, tokens_an_epoch=tokens)
+    result = run_trainer(
+        trainer,
+        label=label,
+        seed=seed,
+        history=history,
+        tokens_an_epoch=tokens,
+        early_stopping=early_stopping,
+    )
     order, size = list(trainer._get_train_sampler()), settings.train_batch_size
     batches = [order[first : first + size] for first in range(0, len(order), size)]
     result = dataclasses.replace(result, padding_share=padding_share(batches, train_set.lengths))

@@ -196,6 +196,7 @@ def fit_translator(
     seed: int,
     max_length_tokens: int,
     mixing: Mixing | None = None,
+    early_stopping: int | None = None,
 ) -> FitResult:
     """Train a translation model in place; with dev pairs, selection.py's step is kept, else the last.
 
@@ -213,6 +214,7 @@ def fit_translator(
         seed: starts dropout and orders the pairs.
         max_length_tokens: of either side.
         mixing: which mix with the weights before training is kept; None keeps the trained ones.
+        early_stopping: see `run_trainer`.
 
     Raises:
         DataError: every pair is too long.
@@ -258,7 +260,10 @@ def fit_translator(
         trainer, label, rows=len(train_set), batch=f"batches of {size}", tokens_a_step=tokens / max(1, steps)
     )
     try:
-        result = run_trainer(trainer, label=label, seed=seed, history=history, tokens_an_epoch=tokens)
+        result = run_trainer(
+            trainer, label=label, seed=seed, history=history, tokens_an_epoch=tokens,
+            early_stopping=early_stopping,
+        )  # fmt: skip
         if mixing is not None:
             began = time.perf_counter()
             choice = mix_weights(

@@ -22,6 +22,7 @@ from nlp_transfer.models.loading import quiet_library
 from nlp_transfer.training.callbacks import HistoryFile, LossGuard, ProgressBar, SelectionClock
 from nlp_transfer.training.checkpoints import newest_whole_checkpoint
 from nlp_transfer.training.processes import computed_on_main
+from nlp_transfer.training.selection import SELECTION, StopWhenWorse
 from nlp_transfer.training.shards import copy_for_shards, whole_model
 from nlp_transfer.training.stopping import LossSinceLog, StopAtStep
 
@@ -38,7 +39,7 @@ SELECTING = (
     "greater_is_better",
 )
 
-KEEP_BEST = {"load_best_model_at_end": True, "metric_for_best_model": "eval_selection"}
+KEEP_BEST = {"load_best_model_at_end": True, "metric_for_best_model": SELECTION}
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,13 @@ class FitResult:
 
 
 def run_trainer(
-    trainer: Trainer, *, label: str, seed: int, history: Path | None, tokens_an_epoch: int
+    trainer: Trainer,
+    *,
+    label: str,
+    seed: int,
+    history: Path | None,
+    tokens_an_epoch: int,
+    early_stopping: int | None = None,
 ) -> FitResult:
     """Train, from the newest whole checkpoint in the Trainer's folder where there is one.
 
@@ -81,6 +88,8 @@ def run_trainer(
         seed: of the run, for the history.
         history: file for one line a logged step.
         tokens_an_epoch: real tokens of all training rows.
+        early_stopping: dev scorings in a row, clearly worse than the best, that end the training; None: it
+            goes on to its end. Without dev rows there is nothing to stop by.
 
     Raises:
         RunError: the loss is not a number any more.
@@ -90,6 +99,8 @@ def run_trainer(
     # The log line of a planned checkpoint is decided before the checkpoint that a signal asks for.
     for watcher in (bar, clock, LossSinceLog(trainer), LossGuard(label), stop):
         trainer.add_callback(watcher)
+    if early_stopping is not None and trainer.args.load_best_model_at_end:
+        trainer.add_callback(StopWhenWorse(early_stopping))
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
     if history is not None:

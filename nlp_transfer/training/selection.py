@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+# The score of a step in the Trainer's history that its best step is chosen by.
+SELECTION = "eval_selection"
 # Resamples of the dev rows behind the standard error of a dev score.
 DEV_RESAMPLES = 200
 
@@ -93,6 +97,24 @@ def translation_dev_metrics(
         return {"chrf": chrf, "chrf_error": error, "selection": kept}
 
     return compute
+
+
+class StopWhenWorse(TrainerCallback):  # type: ignore[misc]
+    """Ends a training after so many dev scorings in a row that are clearly worse than the best.
+
+    It counts them in the Trainer's history, so that a resumed run ends where an uninterrupted one does.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        kept = [record[SELECTION] for record in state.log_history if SELECTION in record]
+        worse = sum(1 for _ in takewhile(lambda score: score == 0, reversed(kept)))
+        if worse >= self.patience:
+            control.should_training_stop = True
 
 
 def resampled_accuracy(prediction: Any) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ from nlp_transfer.data.rows import EMPTY, Rows
 from nlp_transfer.errors import RunError
 from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier
-from nlp_transfer.training import callbacks
+from nlp_transfer.training import callbacks, selection
 from nlp_transfer.training.fit import FitResult, fit, parameter_counts
 from nlp_transfer.training.selection import selection_score
 
@@ -44,6 +44,7 @@ def train(
     seed: int = 0,
     history: Path | None = None,
     evaluations: int = 1,
+    early_stopping: int | None = None,
     **arguments: Any,
 ) -> FitResult:
     return fit(
@@ -58,6 +59,7 @@ def train(
         seed=seed,
         max_length_tokens=40,
         evaluations=evaluations,
+        early_stopping=early_stopping,
     )
 
 
@@ -283,6 +285,26 @@ def interrupted(
         patch.setattr(callbacks.ProgressBar, "on_step_end", killing)
         with pytest.raises(Killed):
             train(loaded, folder, **settings)
+
+
+def test_training_ends_where_the_dev_rows_say_so_and_a_resumed_run_ends_there_too(
+    load: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    # The first scoring is the best, all later ones are clearly worse.
+    monkeypatch.setattr(selection, "selection_score", lambda _, earlier, **__: 0 if earlier else 1)
+    settings = {"num_train_epochs": 9, "early_stopping": 2}
+    whole, killed, resumed = load(), load(), load()
+    result = train(whole, tmp_path / "whole", **settings)
+    assert (result.steps, result.best_step) == (3 * 4, 4)
+    interrupted(killed, tmp_path / "run", at=10, monkeypatch=monkeypatch, **settings)
+    again = train(resumed, tmp_path / "run", **settings)
+    assert (again.steps, again.best_step) == (3 * 4, 4)
+    assert largest_difference(whole, resumed) < 1e-6
+    assert train(load(), tmp_path / "on", num_train_epochs=5).steps == 5 * 4
+
+
+def test_without_dev_rows_nothing_ends_early(load: Any, tmp_path: Path) -> None:
+    assert train(load(), tmp_path, dev=EMPTY, early_stopping=1).steps == 3 * 4
 
 
 STEPS = {"eval_strategy": "steps", "eval_steps": 3, "save_strategy": "steps", "save_steps": 3}
