@@ -4,16 +4,17 @@ trained as asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from nlp_transfer.config import RecipeConfig
-from nlp_transfer.data.pair_checks import EncodedSides
+from nlp_transfer.data.pair_checks import EncodedSide, EncodedSides
 from nlp_transfer.data.pairs import Pairs, TransferPairs
 from nlp_transfer.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from nlp_transfer.earlier import EarlierModel
+    from nlp_transfer.models.sequences import Sequences
     from nlp_transfer.models.translation import LoadedTranslator
 
 METHODS = ("full", "lora")
@@ -90,16 +91,21 @@ def _encode(loaded: LoadedTranslator, pairs: Pairs) -> EncodedSides:
     """Cut pairs as the model would; a language that it lacks is asked for as any other."""
     from nlp_transfer.data.languages import find_language
     from nlp_transfer.models.encoding import encode_pairs
+    from nlp_transfer.models.vocabulary import missing_characters
 
     known = loaded.family.languages()
     asked_as = {
         target: known[0] for _, target in pairs.directions if known and find_language(target, known) is None
     }
     sources, targets, _ = encode_pairs(pairs, loaded, asked_as=asked_as)
-    unknown = loaded.tokenizer.unk_token_id
-    return EncodedSides(
-        source_tokens=sources.lengths,
-        target_tokens=targets.lengths,
-        source_unknown=int((sources.ids == unknown).sum()),
-        target_unknown=int((targets.ids == unknown).sum()),
-    )
+    unknown, pieces = loaded.tokenizer.unk_token_id, loaded.tokenizer.get_vocab()
+
+    def side(encoded: Sequences, texts: Sequence[str]) -> EncodedSide:
+        return EncodedSide(
+            tokens=encoded.lengths,
+            unknown=int((encoded.ids == unknown).sum()),
+            characters=sum(not character.isspace() for text in texts for character in text),
+            missing=missing_characters(texts, pieces),
+        )
+
+    return EncodedSides(side(sources, pairs.sources), side(targets, pairs.targets))

@@ -7,7 +7,7 @@ is looked at by the recipe, which hands over how it encodes pairs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from nlp_transfer.data import row_findings
 from nlp_transfer.data.checks import DataReport, gravest_first
 from nlp_transfer.data.pairs import Direction, PairDomain, Pairs, TransferPairs
 from nlp_transfer.data.parallel import english_side
+from nlp_transfer.data.scripts import has_letters, scripts_of, share_in
 from nlp_transfer.data.skeletons import skeleton
 from nlp_transfer.findings import Finding
 
@@ -27,18 +28,33 @@ MAX_LONG_SHARE = 0.02
 MAX_UNKNOWN_SHARE = 0.01
 # Beyond this share of unknown tokens a vocabulary cannot spell a language at all.
 UNSPELLABLE_SHARE = 0.2
+# Below it, other scripts are more than names and file formats.
+MIN_SCRIPT_SHARE = 0.8
+MAX_LISTED_CHARACTERS = 10
 # A language that takes this many times the other side's tokens for a word is spelt nearly letter by letter.
 MAX_TOKENS_A_WORD_RATIO = 3.0
 
 
 @dataclass(frozen=True)
-class EncodedSides:
-    """How a model cuts pairs: tokens of each side, and how many of them it does not know."""
+class EncodedSide:
+    """How a model cuts one side of pairs."""
 
-    source_tokens: npt.NDArray[np.int64]
-    target_tokens: npt.NDArray[np.int64]
-    source_unknown: int
-    target_unknown: int
+    tokens: npt.NDArray[np.int64]
+    """Of each text."""
+    unknown: int
+    """Tokens that the vocabulary does not know."""
+    characters: int
+    """Spaces left out."""
+    missing: Mapping[str, int]
+    """Characters that stand in no piece of the vocabulary, with how often they occur."""
+
+
+@dataclass(frozen=True)
+class EncodedSides:
+    """How a model cuts pairs."""
+
+    source: EncodedSide
+    target: EncodedSide
 
 
 Encode = Callable[[Pairs], EncodedSides]
@@ -96,6 +112,7 @@ def _domain_findings(domain: PairDomain) -> Iterator[Finding | None]:
             "add pairs, or give files that are split already: splits: {train: ..., test: ...}",
         )  # fmt: skip
     yield row_findings.licence(name, domain.card)
+    yield from _script_coverage(name, _sampled(learnt.joined(domain.test)))
     for note in domain.notes:
         yield Finding("reading", "info", None, None, f"{name}: {note}", "")
 
@@ -140,19 +157,23 @@ def _token_findings(
     domain: PairDomain, encode: Encode, *, max_length_tokens: int
 ) -> Iterator[Finding | None]:
     """Look at what a model's vocabulary makes of a domain's pairs."""
-    pairs = domain.selection.joined(domain.test)
-    step = max(1, len(pairs) // MAX_TOKENISED_PAIRS)
-    sample = pairs.take(range(0, len(pairs), step))
+    sample = _sampled(domain.selection.joined(domain.test))
     if not len(sample):
         return
     sides = encode(sample)
     longer = int(
-        ((sides.source_tokens > max_length_tokens) | (sides.target_tokens > max_length_tokens)).sum()
+        ((sides.source.tokens > max_length_tokens) | (sides.target.tokens > max_length_tokens)).sum()
     )
     yield _long_pairs(domain.name, longer, len(sample), max_length_tokens)
-    yield _unknown(domain.name, "source", sides.source_unknown, int(sides.source_tokens.sum()))
-    yield _unknown(domain.name, "target", sides.target_unknown, int(sides.target_tokens.sum()))
+    for side, encoded in (("source", sides.source), ("target", sides.target)):
+        yield _unknown(domain.name, side, encoded)
+        yield _unknown_characters(domain.name, side, encoded)
     yield _tokens_a_word(domain.name, sample, sides)
+
+
+def _sampled(pairs: Pairs) -> Pairs:
+    """Take pairs evenly, the same ones each time."""
+    return pairs.take(range(0, len(pairs), max(1, len(pairs) // MAX_TOKENISED_PAIRS)))
 
 
 def _long_pairs(name: str, longer: int, pairs: int, max_length_tokens: int) -> Finding | None:
@@ -167,25 +188,63 @@ def _long_pairs(name: str, longer: int, pairs: int, max_length_tokens: int) -> F
     )  # fmt: skip
 
 
-def _unknown(name: str, side: str, unknown: int, tokens: int) -> Finding | None:
-    share = unknown / max(1, tokens)
+def _unknown(name: str, side: str, encoded: EncodedSide) -> Finding:
+    tokens = int(encoded.tokens.sum())
+    share = encoded.unknown / max(1, tokens)
+    seen = f"{name}: {100 * share:.1f}% of the {side} side's {tokens:,} tokens are unknown to the model"
     if share <= MAX_UNKNOWN_SHARE:
-        return None
+        return Finding("unknown_tokens", "info", share, MAX_UNKNOWN_SHARE, seen, "")
     unspellable = share > UNSPELLABLE_SHARE
     return Finding(
-        "unknown_tokens", "block" if unspellable else "warn", share, MAX_UNKNOWN_SHARE,
-        f"{name}: {100 * share:.1f}% of the {side} side's {tokens:,} tokens are unknown to the model",
+        "unknown_tokens", "block" if unspellable else "warn", share, MAX_UNKNOWN_SHARE, seen,
         "its vocabulary cannot spell this script; choose a model that knows it, or make one anew with "
         "model.architecture" if unspellable else "its vocabulary lacks characters of this language",
     )  # fmt: skip
+
+
+def _unknown_characters(name: str, side: str, encoded: EncodedSide) -> Finding:
+    """Tell which characters stand in no piece: they become unknown tokens, or are spelt byte by byte."""
+    share = sum(encoded.missing.values()) / max(1, encoded.characters)
+    common = [character for character, _ in Counter(encoded.missing).most_common(MAX_LISTED_CHARACTERS)]
+    which = f", the commonest {' '.join(common)}" if common else ""
+    fine = share <= MAX_UNKNOWN_SHARE
+    return Finding(
+        "unknown_characters", "info" if fine else "warn", share, MAX_UNKNOWN_SHARE,
+        f"{name}: {100 * share:.2f}% of the {side} side's {encoded.characters:,} characters are in no piece "
+        f"of the vocabulary{which}",
+        "" if fine else "texts with them come out wrong: choose a model that was made for this language, or "
+        "make a vocabulary of its own with model.architecture",
+    )  # fmt: skip
+
+
+def _script_coverage(name: str, pairs: Pairs) -> Iterator[Finding]:
+    """Tell for each language how many of its letters stand in the scripts that it is written in."""
+    texts: dict[str, list[str]] = {}
+    for source, target, (src_lang, tgt_lang) in zip(
+        pairs.sources, pairs.targets, pairs.directions, strict=True
+    ):
+        texts.setdefault(src_lang, []).append(source)
+        texts.setdefault(tgt_lang, []).append(target)
+    for language, written in texts.items():
+        scripts, whole = scripts_of(language), " ".join(written)
+        if not scripts or not has_letters(whole):
+            continue
+        share = share_in(whole, scripts)
+        fine = share >= MIN_SCRIPT_SHARE
+        yield Finding(
+            "script_coverage", "info" if fine else "warn", share, MIN_SCRIPT_SHARE,
+            f"{name}: {100 * share:.1f}% of the letters of {len(written):,} texts in {language} stand in its "
+            f"script ({', '.join(scripts)})",
+            "" if fine else f"look whether these texts are in {language}, and the columns the right ones",
+        )  # fmt: skip
 
 
 def _tokens_a_word(name: str, pairs: Pairs, sides: EncodedSides) -> Finding:
     """Tell how finely the vocabulary cuts each side (fertility, Rust et al. 2021)."""
     words = [sum(len(text.split()) for text in texts) for texts in (pairs.sources, pairs.targets)]
     rates = [
-        int(tokens.sum()) / max(1, count)
-        for tokens, count in zip((sides.source_tokens, sides.target_tokens), words, strict=True)
+        int(side.tokens.sum()) / max(1, count)
+        for side, count in zip((sides.source, sides.target), words, strict=True)
     ]
     ratio = rates[1] / max(rates[0], 1e-9)
     fine = ratio <= MAX_TOKENS_A_WORD_RATIO

@@ -12,7 +12,7 @@ import logging
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 MAX_VOCABULARY_SENTENCES = 500_000
 # Rarer characters are spelt in bytes.
 CHARACTER_COVERAGE = 0.9999
-# A character that the training text has more often than this and the vocabulary lacks is added.
-MIN_CHARACTER_COUNT = 5
 
 
 def marian_tag(language: str) -> str:
@@ -91,14 +89,15 @@ def learn_vocabulary(
             return MarianTokenizer(str(spm), str(spm), str(vocabulary), model_max_length=max_length)
 
 
-def missing_characters(texts: Iterable[str], known: Mapping[str, int]) -> list[str]:
-    """Return the characters that texts use and a vocabulary has no piece for, the commonest first."""
+def missing_characters(texts: Iterable[str], pieces: Iterable[str]) -> Counter[str]:
+    """Count the characters of texts that stand in no piece of a vocabulary, spaces left out.
+
+    >>> missing_characters(["señor", "años"], ["▁se", "a", "or", "os"])
+    Counter({'ñ': 2})
+    """
+    known = set().union(*map(set, pieces))
     counts = Counter(character for text in texts for character in text if not character.isspace())
-    return [
-        character
-        for character, count in counts.most_common()
-        if count >= MIN_CHARACTER_COUNT and character not in known
-    ]
+    return Counter({character: count for character, count in counts.items() if character not in known})
 
 
 def start_rows(model: Any, new_ids: Sequence[int], like: Sequence[Sequence[int]]) -> None:

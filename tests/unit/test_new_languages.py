@@ -197,9 +197,10 @@ def test_rows_start_as_the_mean_with_their_bias(tiny_translator: TinyTranslator)
     assert loaded.model.final_logits_bias[0, 3:5].tolist() == [6.0, 9.0]
 
 
-def test_missing_characters_are_the_common_ones_first() -> None:
+def test_missing_characters_are_those_of_no_piece() -> None:
     texts = ["ñx ñ ñ ñ ñ", "éé ééé é a", "z"]
-    assert missing_characters(texts, {"a": 0, "x": 1}) == ["é", "ñ"]
+    missing = missing_characters(texts, ["▁a", "x", "tz"])
+    assert missing.most_common() == [("é", 6), ("ñ", 5)]
 
 
 def test_an_id_without_a_token_is_never_written(tiny_translator: TinyTranslator, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from tiny import write_csv
 
 from nlp_transfer.config import DataConfig, DomainConfig
 from nlp_transfer.data import parallel
-from nlp_transfer.data.pair_checks import EncodedSides, check_pairs
+from nlp_transfer.data.checks import gravest_first
+from nlp_transfer.data.pair_checks import EncodedSide, EncodedSides, check_pairs
 from nlp_transfer.data.pairs import PairDomain, Pairs
 from nlp_transfer.data.parallel import directions_of, english_side, load_transfer_pairs
 from nlp_transfer.data.skeletons import hash_order, side_of, skeleton
@@ -289,12 +290,13 @@ def test_pairs_that_all_fall_to_the_test_side_stop_the_run(write: Write, tmp_pat
     assert "no_training_pairs" not in findings_of(dataclasses.replace(data, target=drawn))
 
 
-def encoder(tokens: int, unknown: int) -> Any:
+def encoder(tokens: int, unknown: int, missing: dict[str, int] | None = None) -> Any:
     """Cut every text into so many tokens, of which so many are unknown on the target side."""
 
     def encode(pairs: Pairs) -> EncodedSides:
         sizes = np.full(len(pairs), tokens, dtype=np.int64)
-        return EncodedSides(np.full(len(pairs), 6), sizes, 0, unknown * len(pairs))
+        source = EncodedSide(np.full(len(pairs), 6), 0, 30 * len(pairs), {})
+        return EncodedSides(source, EncodedSide(sizes, unknown * len(pairs), 30 * len(pairs), missing or {}))
 
     return encode
 
@@ -314,14 +316,34 @@ def test_what_a_vocabulary_makes_of_the_pairs(
 ) -> None:
     found = findings_of(both(write(sentences(300))), encoder(tokens, unknown))
     judged = {
-        check: findings[0].severity
+        check: severity
         for check, findings in found.items()
-        if check in ("unknown_tokens", "tokens_per_word", "too_long") and findings[0].severity != "info"
+        if check in ("unknown_tokens", "tokens_per_word", "too_long")
+        for severity in [gravest_first(findings)[0].severity]
+        if severity != "info"
     }
     assert judged == expected
     rate = found["tokens_per_word"][0]
     assert rate.value == pytest.approx(tokens / 5)
     assert rate.threshold == pytest.approx(3 * 6 / 5)
+
+
+def test_characters_that_no_piece_holds_are_named(write: Write) -> None:
+    pairs = both(write(sentences(300)))
+    count = 30 * (len(pairs.target.selection) + len(pairs.target.test))
+    found = findings_of(pairs, encoder(10, 0, {"ẑ": count // 40, "ḿ": count // 80}))["unknown_characters"]
+    assert [finding.severity for finding in found] == ["warn", "info"]
+    assert "the commonest ẑ ḿ" in found[0].evidence
+
+
+def test_the_scripts_of_both_languages_are_told(tmp_path: Path) -> None:
+    rows = [(text, twisted(text)) for text in sentences(300)]
+    found = findings_of(both(write_csv(tmp_path / "a.csv", ("en", "gl"), rows)))["script_coverage"]
+    assert [(f.severity, f.value) for f in found] == [("info", 1.0)] * 2
+    other = both(write_csv(tmp_path / "b.csv", ("en", "uk"), rows), tgt_lang="uk", clean=False)
+    found = findings_of(other)["script_coverage"]
+    assert [(f.severity, f.value) for f in found] == [("warn", 0.0), ("info", 1.0)]
+    assert "in uk stand in its script (Cyrl)" in found[0].evidence
 
 
 def test_a_test_sentence_that_the_source_trains_on_is_found(write: Write, tmp_path: Path) -> None:
