@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
+import sys
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -52,6 +54,31 @@ OURS = {
     "disable_tqdm": "one progress bar is shown, on stderr",
     "remove_unused_columns": "the batches hold what the model takes already",
 }
+# Lowest and highest of the numbers that the library takes and fails on later, or trains nothing with.
+AT_LEAST_ONE, NOT_NEGATIVE = (1, math.inf), (0, sys.float_info.max)
+BELOW_ONE = (0, math.nextafter(1, 0))
+BOUNDS: dict[str, tuple[float, float]] = {
+    "per_device_train_batch_size": AT_LEAST_ONE,
+    "per_device_eval_batch_size": AT_LEAST_ONE,
+    "gradient_accumulation_steps": AT_LEAST_ONE,
+    "save_total_limit": AT_LEAST_ONE,
+    "learning_rate": NOT_NEGATIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "adam_epsilon": NOT_NEGATIVE,
+    "max_grad_norm": (0, math.inf),
+    "dataloader_num_workers": (0, 1024),
+    "logging_steps": NOT_NEGATIVE,
+    "eval_steps": NOT_NEGATIVE,
+    "save_steps": NOT_NEGATIVE,
+    "num_train_epochs": NOT_NEGATIVE,
+    "max_steps": (-1, 2**31 - 1),
+    "adam_beta1": BELOW_ONE,
+    "adam_beta2": BELOW_ONE,
+    "label_smoothing_factor": BELOW_ONE,
+    # What NumPy takes; a recipe's own seeds are added.
+    "seed": (0, 2**31 - 1),
+    "data_seed": (0, 2**31 - 1),
+}
 
 
 def argument_problems(block: Mapping[str, Any]) -> list[str]:
@@ -78,7 +105,20 @@ def _problem(name: str, value: Any, hints: Mapping[str, Any], known: set[str]) -
         return f"TrainingArguments has no such argument; {SHORT[name]}"
     if name not in known:
         return f"TrainingArguments has no such argument; {did_you_mean(name, known)}"
-    return _value_problem(value, hints[name])
+    return _value_problem(value, hints[name]) or _bound_problem(name, value)
+
+
+def _bound_problem(name: str, value: Any) -> str:
+    """Say where a number is out of its bounds; what is no number is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    if math.isnan(value):
+        return "must be a number, got nan"
+    low, high = BOUNDS.get(name, (-math.inf, math.inf))
+    if low <= value <= high:
+        return ""
+    limit = f"at least {low}" if value < low else "below 1" if high < 1 else f"at most {high:,.10g}"
+    return f"must be {limit}, got {value!r}"
 
 
 def _value_problem(value: Any, hint: Any) -> str:

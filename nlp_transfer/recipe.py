@@ -162,6 +162,22 @@ class TransferRecipe(StagedRun):
             )
         return report
 
+    def require_machine(self) -> None:
+        """Stop where this machine cannot train as the recipe asks.
+
+        Raises:
+            ConfigError: the `training` blocks ask for a GPU or a package that is not there.
+        """
+        config = self.config
+        stages = [] if config.source_stage is None else [config.source_stage.training]
+        blocks = [{**config.training, **stage} for stage in (*stages, config.adaptation.training)]
+        if not any(blocks):
+            return
+        from nlp_transfer.training.arguments import require_machine
+
+        for block in blocks:
+            require_machine(block)
+
     def train(self) -> None:
         """Check the data, make the source model and adapt it; finished stages are not run again.
 
@@ -173,6 +189,8 @@ class TransferRecipe(StagedRun):
         with self._run_folder() as folder:
             self._require_not_refused()
             report = self.check()
+            if self._finished("adapted") is None:
+                self.require_machine()
             if self._is_main():
                 seeds = self.config.evaluation.seeds
                 folder.begin(

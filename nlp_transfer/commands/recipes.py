@@ -63,6 +63,8 @@ def check(
         if as_json
         else for_terminal(report.summary())
     )
+    # What is said of the data is said all the same: it may be trained on another machine.
+    recipe.require_machine()
     if not report.blocking:
         going_on = ["--continue-from", continue_from] if continue_from else []
         words = ["nlp-transfer", "run", str(config), *(overrides or []), *going_on]

@@ -19,6 +19,9 @@ from nlp_transfer.config.problems import domain_problems, training_problems
 from nlp_transfer.config.yaml_text import read_yaml
 from nlp_transfer.errors import ConfigError, did_you_mean
 
+MAX_PROBLEMS = 50
+# A value in a message is cut here: a section of wrong shape may hold a whole file.
+MAX_SHOWN_CHARACTERS = 200
 SECTION, WHOLE, NUMBER = "hold keys and values", "be a whole number", "be a number"
 # What pydantic's kinds of errors ask for.
 EXPECTED = {
@@ -123,8 +126,10 @@ def parse_config(content: Mapping[str, Any], *, where: str = "the configuration"
     if config is not None:
         problems += domain_problems(config)
     if problems or config is None:
-        listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
-        raise ConfigError(f"{where} has {len(set(problems))} problem(s):\n{listing}")
+        told = list(dict.fromkeys(problems))
+        listing = "\n".join(f"  - {problem}" for problem in told[:MAX_PROBLEMS])
+        more = f"\n  and {len(told) - MAX_PROBLEMS} more" if len(told) > MAX_PROBLEMS else ""
+        raise ConfigError(f"{where} has {len(told)} problem(s):\n{listing}{more}")
     return config
 
 
@@ -152,6 +157,7 @@ def as_dict(config: RecipeConfig) -> dict[str, Any]:
 def _describe(problem: Any) -> str:
     """Word one pydantic error with the key's path, what was expected, and the nearest match of a name."""
     path, kind, given = ".".join(str(part) for part in problem["loc"]), problem["type"], problem["input"]
+    shown = _shown(given)
     if kind == "unexpected_keyword_argument":
         wrong = f"unknown key; {did_you_mean(str(problem['loc'][-1]), _keys_at(problem['loc'][:-1]))}"
     elif kind in ("missing", "missing_argument"):
@@ -159,13 +165,19 @@ def _describe(problem: Any) -> str:
     elif kind == "literal_error":
         names = re.findall(r"'([^']+)'", problem["ctx"]["expected"])
         near = did_you_mean(str(given), names) if isinstance(given, str) else f"one of {', '.join(names)}"
-        wrong = f"cannot be {given!r}; {near}{VALUE_ADVICE.get((path, str(given)), '')}"
+        wrong = f"cannot be {shown}; {near}{VALUE_ADVICE.get((path, str(given)), '')}"
     elif kind in EXPECTED:
         advice = _section_advice(path, given) if EXPECTED[kind] == SECTION else ""
-        wrong = f"must {EXPECTED[kind]}, got {given!r}{advice}"
+        wrong = f"must {EXPECTED[kind]}, got {shown}{advice}"
     else:
-        wrong = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {given!r}"
+        wrong = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {shown}"
     return f"{path}: {wrong}"
+
+
+def _shown(value: object) -> str:
+    """Write a value for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
 def _section_advice(path: str, given: object) -> str:

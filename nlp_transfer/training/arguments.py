@@ -60,8 +60,72 @@ def build_arguments(block: Mapping[str, Any], *, output_dir: Path, seed: int) ->
         settings.setdefault("use_cpu", not torch.backends.mps.is_available())
         settings.setdefault("dataloader_pin_memory", False)
     try:
-        return TrainingArguments(
+        arguments = TrainingArguments(
             output_dir=str(output_dir), remove_unused_columns=False, disable_tqdm=True, **settings
         )
-    except (ValueError, ImportError) as error:
+    except (ValueError, TypeError, ImportError, OSError, NotImplementedError) as error:
         raise ConfigError(f"training: {' '.join(str(error).split())}") from error
+    if lacking := _lacking(arguments):
+        raise ConfigError("\n".join(f"training.{problem}" for problem in lacking))
+    return arguments
+
+
+def require_machine(block: Mapping[str, Any]) -> None:
+    """Stop before anything is trained where this machine cannot do what a `training:` block asks for.
+
+    Raises:
+        ConfigError: it lacks a GPU or a package.
+    """
+    # When to evaluate and to save is decided later, by what there is to select on.
+    moments = ("eval_", "save_", "load_best", "metric_for_best", "greater_is")
+    own = {name: value for name, value in block.items() if not name.startswith(moments)}
+    build_arguments(own, output_dir=Path("nowhere"), seed=0)
+
+
+def _lacking(arguments: TrainingArguments) -> list[str]:
+    """List what arguments ask for that this machine lacks: the library tells it late, or not at all."""
+    import torch
+    from transformers.utils import is_liger_kernel_available
+
+    problems = []
+    if arguments.use_cpu or not torch.accelerator.is_available():
+        problems += [
+            f"{name}: float16 needs a GPU, and this run has none; leave it out (bfloat16 is used where the "
+            "processor computes it)"
+            for name in ("fp16", "fp16_full_eval")
+            if getattr(arguments, name)
+        ]
+    if arguments.use_liger_kernel and not is_liger_kernel_available():
+        problems.append("use_liger_kernel: needs a package; pip install liger-kernel")
+    return [*problems, *_lacking_trackers(arguments), *_lacking_optimizer(arguments)]
+
+
+def _lacking_trackers(arguments: TrainingArguments) -> list[str]:
+    """Say which of `report_to` are unknown or not installed."""
+    from transformers.integrations.integration_utils import (
+        INTEGRATION_TO_CALLBACK,
+        get_available_reporting_integrations,
+    )
+
+    installed = get_available_reporting_integrations()
+    return [
+        f"report_to: {name!r} is not installed; known: none, {', '.join(sorted(INTEGRATION_TO_CALLBACK))}"
+        for name in arguments.report_to
+        if name not in installed
+    ]
+
+
+def _lacking_optimizer(arguments: TrainingArguments) -> list[str]:
+    """Say which package an optimizer needs, or what is wrong with its arguments."""
+    from transformers import Trainer
+
+    try:
+        Trainer.get_optimizer_cls_and_kwargs(arguments)
+    except ImportError as error:
+        return [f"optim: {arguments.optim.value}: {' '.join(str(error).split())}"]
+    except (ValueError, TypeError, AttributeError) as error:
+        # These ask for the model, which is not there yet.
+        if arguments.optim.value.startswith(("galore", "apollo", "lomo", "adalomo")):
+            return []
+        return [f"optim: {arguments.optim.value} (optim_args {arguments.optim_args!r}): {error}"]
+    return []

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import TrainingArguments
 
 from nlp_transfer.arguments import OURS, REPLACED, argument_problems
 from nlp_transfer.errors import ConfigError
-from nlp_transfer.training.arguments import DEFAULTS, build_arguments, native_bf16
+from nlp_transfer.training.arguments import DEFAULTS, build_arguments, native_bf16, require_machine
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,15 @@ from nlp_transfer.training.arguments import DEFAULTS, build_arguments, native_bf
         ),
         ({"optim": "adam"}, "optim: 'adam' is none of its values; did you mean"),
         ({3: 4}, "3: TrainingArguments has no such argument"),
+        ({"learning_rate": -1e-4}, "learning_rate: must be at least 0, got -0.0001"),
+        ({"learning_rate": math.nan}, "learning_rate: must be a number, got nan"),
+        ({"learning_rate": math.inf}, "learning_rate: must be at most 1.797693135e+308, got inf"),
+        ({"warmup_steps": math.nan}, "warmup_steps: must be a number, got nan"),
+        ({"per_device_train_batch_size": 0}, "per_device_train_batch_size: must be at least 1, got 0"),
+        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps: must be at least 1, got 0"),
+        ({"label_smoothing_factor": 1.0}, "label_smoothing_factor: must be below 1, got 1.0"),
+        ({"seed": -1}, "seed: must be at least 0, got -1"),
+        ({"seed": 2**40}, "seed: must be at most 2,147,483,647, got 1099511627776"),
     ],
 )
 def test_a_wrong_argument_is_told_with_what_mends_it(block: dict[Any, Any], problem: str) -> None:
@@ -174,3 +185,51 @@ def test_arguments_that_contradict_each_other_are_refused_with_the_librarys_reas
 ) -> None:
     with pytest.raises(ConfigError, match=r"^training: .+"):
         build(tmp_path, **block)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"fp16": True}, "training.fp16: float16 needs a GPU, and this run has none; leave it out"),
+        ({"fp16_full_eval": True}, "training.fp16_full_eval: float16 needs a GPU"),
+        ({"use_liger_kernel": True}, "training.use_liger_kernel: needs a package; pip install liger-kernel"),
+        ({"optim": "adamw_bnb_8bit"}, "training.optim: adamw_bnb_8bit: You need to install `bitsandbytes`"),
+        ({"optim": "galore_adamw"}, "training.optim: galore_adamw: You need to install `galore_torch`"),
+        ({"optim": "grokadamw"}, "training.optim: grokadamw .*Please install grokadamw"),
+        ({"optim": "sgd", "optim_args": "momentum"}, "training.optim: sgd .optim_args 'momentum'.: "),
+        ({"report_to": ["wandb"]}, "training.report_to: 'wandb' is not installed; known: none, "),
+        ({"report_to": "wandb"}, "training.report_to: 'wandb' is not installed; known: none, "),
+        ({"tf32": True}, "training: --tf32 requires Ampere"),
+        ({"accelerator_config": {"nope": 1}}, "training: .*unexpected keyword argument 'nope'"),
+        ({"accelerator_config": "no.json"}, "training: .*No such file or directory: 'no.json'"),
+    ],
+)
+def test_what_this_machine_lacks_is_told_before_training(
+    block: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine without a GPU and without any package for the library's extras."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    for lacking in ("is_bitsandbytes_available", "is_galore_torch_available", "is_grokadamw_available"):
+        monkeypatch.setattr(f"transformers.trainer_optimizer.{lacking}", lambda *_: False)
+    monkeypatch.setattr("transformers.utils.is_liger_kernel_available", lambda: False)
+    monkeypatch.setattr("transformers.utils.import_utils.is_torch_tf32_available", lambda: False)
+    monkeypatch.setattr("transformers.training_args.is_torch_tf32_available", lambda: False)
+    monkeypatch.setattr(
+        "transformers.integrations.integration_utils.get_available_reporting_integrations",
+        lambda: ["tensorboard"],
+    )
+    for ask in (require_machine, lambda block: build(tmp_path, **block)):
+        with pytest.raises(ConfigError, match=f"^{message}"):
+            ask(block)
+
+
+def test_float16_is_taken_where_there_is_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    require_machine({"fp16": True, "use_cpu": False})
+    with pytest.raises(ConfigError, match="float16 needs a GPU"):
+        require_machine({"fp16": True, "use_cpu": True})
+
+
+def test_when_to_evaluate_and_save_is_no_matter_of_the_machine() -> None:
+    require_machine({"eval_strategy": "steps", "eval_steps": 3, "load_best_model_at_end": True})
+    require_machine({"save_strategy": "best", "metric_for_best_model": "eval_loss"})

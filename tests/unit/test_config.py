@@ -104,6 +104,8 @@ def test_the_resolved_config_written_and_read_again_is_the_same(tmp_path: Path) 
         ("null", None),
         ("0777", 777),
         ("1:30", "1:30"),
+        ("2024-02-28", "2024-02-28"),
+        ("2024-02-30", "2024-02-30"),
         ("true", True),
     ],
 )
@@ -432,3 +434,13 @@ def test_a_stage_has_no_seed_of_its_own(stage: str) -> None:
     }
     with pytest.raises(ConfigError, match=f"{stage}.training.seed: .*set training.seed"):
         parse_config(content)
+
+
+def test_many_problems_and_long_values_are_told_in_short() -> None:
+    wrong = {**MINIMAL, "evaluation": {"baselines": ["x"] * 70}, "model": ["y" * 1000]}
+    with pytest.raises(ConfigError) as raised:
+        parse_config(wrong)
+    lines = str(raised.value).splitlines()
+    assert lines[-1] == "  and 21 more"
+    assert len(lines) == 52
+    assert max(map(len, lines)) < 300

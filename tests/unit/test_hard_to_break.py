@@ -6,10 +6,14 @@ The readers of translations are fuzzed in test_pair_readers.py.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import re
 import tarfile
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,7 @@ from odd_texts import ODD
 
 from nlp_transfer.config import DomainConfig, parse_config, read_yaml, write_yaml
 from nlp_transfer.data import sources
-from nlp_transfer.data.labels import LabelReader
+from nlp_transfer.data.labels import LabelReader, _canonical
 from nlp_transfer.data.tables import read_rows
 from nlp_transfer.data.texts import BLOCK_TEXTS, Texts
 from nlp_transfer.errors import TransferError, for_terminal
@@ -57,18 +61,66 @@ def test_json_lines_come_back_as_they_were_written(rows: list[dict[str, Any]]) -
         assert rows_of(content.encode(), "a.jsonl") == rows
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "txt", "parquet", "csv.gz"])
+def lines_of(text: str) -> list[str]:
+    """Split as every reader of text does: at a line feed, a carriage return, or both."""
+    return [line.decode() for line in text.encode().splitlines()]
+
+
+def rows_in_csv(text: str) -> int:
+    first = (lines_of(text) or [""])[0]
+    separator = ";" if ";" in first and "," not in first else ","
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    return sum(1 for record in records if record) - 1
+
+
+# How many rows a text holds that could be read, told without the reader.
+ROWS_IN: dict[str, Callable[[str], int]] = {
+    "csv": rows_in_csv,
+    "csv.gz": rows_in_csv,
+    "tsv": lambda text: sum(1 for line in lines_of(text) if line) - 1,
+    "jsonl": lambda text: sum(1 for line in lines_of(text) if line.strip()),
+    "txt": lambda text: len(lines_of(text)),
+}
+# Pieces that make whole tables often: bytes at random hardly ever do.
+TABLE_PIECES = st.lists(
+    st.sampled_from(
+        [
+            "a",
+            "b,c",
+            ",",
+            ";",
+            "\t",
+            "\n",
+            "\r\n",
+            "\r",
+            '"',
+            '"x\ny"',
+            "{}",
+            '{"a": 1}',
+            " ",
+            "\0",
+            "\x85",
+            "\u2028",
+        ]
+    ),
+    max_size=30,
+).map("".join)
+
+
+@pytest.mark.parametrize("suffix", [*ROWS_IN, "parquet"])
 @FUZZED
 @given(
-    content=st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))
+    content=st.binary(max_size=200)
+    | (TABLE_PIECES | st.text(max_size=100)).map(lambda text: text.encode("utf-8", "replace"))
 )
-def test_any_bytes_are_rows_or_one_error(suffix: str, content: bytes) -> None:
+def test_any_bytes_are_all_their_rows_or_one_error(suffix: str, content: bytes) -> None:
     try:
-        rows = rows_of(content, f"a.{suffix}")
+        rows = rows_of(gzip.compress(content) if suffix.endswith("gz") else content, f"a.{suffix}")
     except TransferError as error:
         assert str(error).startswith(f"a.{suffix}")
     else:
         assert all(isinstance(row, dict) for row in rows)
+        assert len(rows) == ROWS_IN[suffix](content.decode("utf-8-sig"))
 
 
 # Labels ------------------------------------------------------------------------------------------------
@@ -95,10 +147,35 @@ def test_a_label_map_names_every_row_drops_it_or_is_refused(
     assert len(rows) + sum(reader.dropped.values()) == len(labels)
     assert set(rows.labels.tolist()) <= set(range(len(reader.label_names)))
     assert known is None or reader.label_names == known
+    # A map that speaks of "1.0" speaks of "1" too, and the last word counts: both in the file's own spelling.
+    chosen = {_canonical(label): name for label, name in mapped.items()}
+    ids = dict(enumerate(known or []))
     for row_id, label in zip(rows.ids, rows.labels, strict=True):
-        written = labels[int(row_id)].strip()
+        written = _canonical(labels[int(row_id)])
+        by_id = ids.get(int(written)) if re.fullmatch("[01]", written) else None
+        named = {written, chosen.get(written), by_id, chosen.get(by_id or "")} - {None}
         name = reader.label_names[label]
-        assert known is not None or mapped.get(written, written) is not None or name
+        if written in chosen:
+            assert name == chosen[written]
+        else:
+            assert name in named
+
+
+@pytest.mark.parametrize(
+    ("mapped", "expected"),
+    [
+        ({"neg": "negative", "pos": "positive"}, ["negative", "positive", "negative"]),
+        ({"pos": "negative", "neg": "positive"}, ["positive", "negative", "positive"]),
+    ],
+)
+def test_each_row_gets_the_class_that_its_label_is_mapped_to(
+    mapped: dict[Any, str | None], expected: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,label\na b,neg\nc d,pos\ne f, neg \n")
+    reader = LabelReader(DomainConfig(path=str(file), label_map=mapped), name="target", known_labels=None)
+    rows = reader.read()["all"]
+    assert [reader.label_names[label] for label in rows.labels] == expected
 
 
 # Configurations ----------------------------------------------------------------------------------------
@@ -126,6 +203,69 @@ def test_any_mapping_is_a_recipe_or_one_error(changes: dict[str, Any]) -> None:
 @given(st.dictionaries(CELLS, VALUES, max_size=4))
 def test_what_is_written_as_yaml_is_read_back(content: dict[str, Any]) -> None:
     assert read_yaml(write_yaml(content), where="a.yaml") == content
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            "a", "b: ", "task: ", "model: ", "- ", "? ", ": ", "\n", "\n  ", "\n    ", "[", "]", "{", "}",
+            ", ", "&x ", "*x ", "&y ", "*y", "<<: ", "|\n", ">-\n", "'", '"', "\\x", "#", "%YAML 1.1\n",
+            "---\n", "...\n", "!!int ", "!!float ", "!!bool ", "!!null ", "!!set ", "!!omap ", "!!pairs ",
+            "!!binary ", "!!timestamp ", "!!merge ", "!x ", "2024-02-30", "1e999", ".nan", "0x", "9" * 60,
+            "-", "~", "=", "\t", "\0", "\x85", "\ufeff",
+        ]
+    )
+    | st.text(max_size=3),
+    max_size=25,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(PIECES)
+def test_any_text_is_yaml_or_one_error(pieces: list[str]) -> None:
+    """And what it says is a recipe, or one error."""
+    try:
+        content = read_yaml("".join(pieces), where="a.yaml")
+        if isinstance(content, dict):
+            parse_config(content)
+    except TransferError as error:
+        assert str(error)
+
+
+def doubled(levels: int, first: str, pattern: str) -> str:
+    """Write lines of which each says the one before nine times."""
+    lines = [f"v0: &v0 {first}"]
+    lines += [f"v{n}: &v{n} " + pattern.format(", ".join([f"*v{n - 1}"] * 9)) for n in range(1, levels + 1)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: " + "9" * 5000, "'9+' cannot be read as int .* line 1, column 4"),
+        ("a: 0x" + "f" * 5000, "'0xf+' cannot be read as int"),
+        ("b: 1\na: !!int abc", "'abc' cannot be read as int .* line 2, column 4"),
+        ("a: !!float abc", "'abc' cannot be read as float"),
+        ("a: !!bool abc", "'abc' cannot be read as bool"),
+        ("[" * 5000, "nests more than 50 levels"),
+        ("{" * 5000, "nests more than 50 levels"),
+        ("- " * 5000, "nests more than 50 levels"),
+        (doubled(9, "[x]", "[{}]"), "more than 100,000 values, those that its aliases stand for included"),
+        (doubled(9, "{k: 1}", "{{<<: [{}]}}"), "more than 100,000 values"),
+        ("a: &a [*a]", "an alias \\*a inside what it stands for"),
+        ("#" * 500_001, "has 500,001 characters, and at most 500,000 are read as YAML"),
+    ],
+)
+def test_yaml_beyond_its_bounds_is_refused_at_once(text: str, message: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(TransferError, match=f"^a.yaml .*{message}"):
+        read_yaml(text, where="a.yaml")
+    assert time.monotonic() - began < 10
+
+
+def test_aliases_and_merged_sections_are_read() -> None:
+    content = read_yaml("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}\nd: &a 3\ne: *a", where="a.yaml")
+    assert content == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}, "d": 3, "e": 3}
 
 
 @pytest.mark.parametrize(
