@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -145,7 +146,7 @@ def interleaved(
     return {"seconds": seconds, "processor_seconds": processor}, answers
 
 
-def measure(task: str, model: str, rows: int, repeats: int) -> dict[str, Any]:
+def measure(task: str, model: str, rows: int, repeats: int, *, threads: int) -> dict[str, Any]:
     """Export a model both ways and measure it beside the stock way."""
     translates = task == "translation"
     texts, expected = (translation_rows if translates else classification_rows)(model, rows)
@@ -156,6 +157,8 @@ def measure(task: str, model: str, rows: int, repeats: int) -> dict[str, Any]:
                 model, runtime="ctranslate2" if translates else "onnx", int8=bits == "int8", output=folder,
                 override="measured in benchmarks/runtime_speed.py",
             )  # fmt: skip
+        # What compared the exports may have left torch with another number of threads than both ways get.
+        torch.set_num_threads(threads)
         open_as, stock_name = (by_translate, "generate") if translates else (by_predict, "pipeline")
         ways = {stock_name: by_generate(model) if translates else by_pipeline(model), "torch": open_as(model)}
         ways |= {bits: open_as(folder) for bits, folder in folders.items()}
@@ -174,6 +177,7 @@ def measure(task: str, model: str, rows: int, repeats: int) -> dict[str, Any]:
         "what": f"{'software strings, 4 beams' if translates else 'movie sentences'}, {Path(model).name}",
         "stock": stock_name,
         "rows": len(texts),
+        "threads": threads,
         **times,
         "times_faster": faster(times["seconds"], stock_name),
         "times_faster_by_processor": faster(times["processor_seconds"], stock_name),
@@ -215,8 +219,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--caveat", help="what else ran, if anything")
     args = parser.parse_args()
+    # The exported models, and the processes of the first answers, ask the environment how many they may use.
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
     torch.set_num_threads(args.threads)
-    results = measure(args.task, args.model, args.rows, args.repeats)
+    results = measure(args.task, args.model, args.rows, args.repeats, threads=args.threads)
     results |= {"caveat": args.caveat} if args.caveat else {}
     save_results(RESULTS / f"runtime_speed_{args.task}.json", results)
 

@@ -32,7 +32,7 @@ from nlp_transfer.evidence_files import (
 )
 from nlp_transfer.making import ModelMaker
 from nlp_transfer.models.calibration import write_temperature
-from nlp_transfer.training.processes import is_main, wait_for_all
+from nlp_transfer.training.processes import computed_on_main
 
 if TYPE_CHECKING:
     from nlp_transfer.models.loading import LoadedClassifier
@@ -63,9 +63,11 @@ class EvidenceKeeper:
 
         Where there are too few of them it gets none, and the report says so.
         """
-        if is_main():
-            self._calibrate()
-        wait_for_all()
+        self.seconds |= computed_on_main(self._calibrated)
+
+    def _calibrated(self) -> dict[str, float]:
+        self._calibrate()
+        return self.seconds
 
     def keep(self, systems: Sequence[str]) -> dict[str, Any]:
         """Keep all that the report looks at; return the seconds that each part took.
@@ -73,17 +75,19 @@ class EvidenceKeeper:
         Args:
             systems: the scored ones.
         """
-        if is_main():
-            if read_temperature_fit(self.maker.folder) is None:
-                self._calibrate()
-            with self._timed("learnt rows"):
-                self._keep_learnt([name for name in ("zero_shot", "adapted") if name in systems])
-            with self._timed("features"):
-                self._keep_texts()
-            with self._timed("weights"):
-                self._keep_drift()
-        wait_for_all()
-        return {"seconds": {part: round(taken, 4) for part, taken in self.seconds.items()}}
+        seconds = computed_on_main(lambda: self._kept(systems))
+        return {"seconds": {part: round(taken, 4) for part, taken in seconds.items()}}
+
+    def _kept(self, systems: Sequence[str]) -> dict[str, float]:
+        if read_temperature_fit(self.maker.folder) is None:
+            self._calibrate()
+        with self._timed("learnt rows"):
+            self._keep_learnt([name for name in ("zero_shot", "adapted") if name in systems])
+        with self._timed("features"):
+            self._keep_texts()
+        with self._timed("weights"):
+            self._keep_drift()
+        return self.seconds
 
     def _calibrate(self) -> None:
         rows, logits = self.data.target.dev, np.empty((0, len(self.data.label_names)))

@@ -22,7 +22,7 @@ from nlp_transfer.evaluation.predicted import read_predicted
 from nlp_transfer.runs import write_json
 
 FOLDER, TEXTS, DRIFT, TEMPERATURE = "evidence", "texts.npz", "weight_drift.json", "temperature.json"
-TRUST = "source_trust.json"
+TRUST, RELATED = "source_trust.json", "related_languages.json"
 
 
 def sample(rows: int, most: int, *, seed: int) -> list[int]:
@@ -44,6 +44,17 @@ def read_drift(run_folder: Path) -> Drift | None:
     """Read how far each layer moved; None where no weights were trained."""
     path = run_folder / FOLDER / DRIFT
     return Drift(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def write_related(run_folder: Path, related: Mapping[str, str]) -> None:
+    """Keep which of the model's languages stood for each that it lacks."""
+    write_json(_made(run_folder) / RELATED, dict(related))
+
+
+def read_related(run_folder: Path) -> dict[str, str]:
+    """Read which of the model's languages stood for each that it lacks; empty where none was needed."""
+    path = run_folder / FOLDER / RELATED
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def read_answers(path: Path, label_names: Sequence[str]) -> Answers | None:

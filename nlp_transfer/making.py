@@ -19,7 +19,7 @@ from nlp_transfer.evidence_files import sample, source_set_aside
 from nlp_transfer.runs import fingerprint, versions
 from nlp_transfer.source_models import kept_source_model, note_trust, source_seconds
 from nlp_transfer.training.costs import Cost, measured
-from nlp_transfer.training.processes import computed_on_main, is_main, num_processes, wait_for_all
+from nlp_transfer.training.processes import computed_on_main, is_main, num_processes
 
 if TYPE_CHECKING:
     from nlp_transfer.training.adapt import Procedure, Trained
@@ -343,29 +343,27 @@ class ModelMaker:
         from nlp_transfer.publishing.save import save_model
 
         start, revision = self.start()
-        if is_main():
-            save_model(start, self.model_folder, texts=self._parity_texts(), revision=revision)
-        wait_for_all()
+        computed_on_main(
+            lambda: save_model(start, self.model_folder, texts=self._parity_texts(), revision=revision)
+        )
 
     def _save(self, trained: Trained, folder: Path) -> None:
         from nlp_transfer.publishing.save import save_trained
 
-        if is_main():
-            save_trained(
+        computed_on_main(
+            lambda: save_trained(
                 trained.model,
                 trained.tokenizer,
                 folder,
                 texts=self._parity_texts(),
                 max_length_tokens=self.settings.max_length_tokens,
             )
-        wait_for_all()
+        )
 
     def _save_probe(self, probe: FrozenProbe, folder: Path) -> None:
         from nlp_transfer.training.probing import save_probe
 
-        if is_main():
-            save_probe(probe, folder)
-        wait_for_all()
+        computed_on_main(lambda: save_probe(probe, folder))
 
     def _parity_texts(self) -> list[str]:
         return list(self.data.target.test.texts[:PARITY_TEXTS])

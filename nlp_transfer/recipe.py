@@ -23,7 +23,7 @@ from nlp_transfer.data.in_memory import kept_domain
 from nlp_transfer.errors import ConfigError, DataError, RunError
 from nlp_transfer.evaluation.predicted import predictions_folder
 from nlp_transfer.history import TestSet
-from nlp_transfer.runs import environment, fingerprint, refusal_of, refuse_model, write_json
+from nlp_transfer.runs import RunFolder, environment, fingerprint, refusal_of, refuse_model, write_json
 from nlp_transfer.stages import StagedRun
 
 if TYPE_CHECKING:
@@ -191,13 +191,8 @@ class TransferRecipe(StagedRun):
             report = self.check()
             if self._finished("adapted") is None:
                 self.require_machine()
-            if self._is_main():
-                seeds = self.config.evaluation.seeds
-                folder.begin(
-                    environment(seeds=seeds, num_processes=self.num_processes()),
-                    inputs=self._fingerprint,
-                )
-                write_json(folder.path / "data.json", report.as_dict())
+            inputs = self._fingerprint
+            self._on_main(lambda: self._begin(folder, report, inputs=inputs))
             if self._has_source_stage():
                 self._stage("source_model", self._train_source)
             self._stage("adapted", self._train_adapted)
@@ -375,12 +370,14 @@ class TransferRecipe(StagedRun):
         Raises:
             RunError: always.
         """
-        if self._is_main() and self.outcome is not None:
+        self._on_main(self._put_model_away)
+        self._require_not_refused()
+
+    def _put_model_away(self) -> None:
+        if self.outcome is not None:
             words = next(finding for finding in self.outcome.findings if finding.check == "guard")
             reason = f"the guard refused it: {words.evidence}; {words.advice}"
             refuse_model(self.folder, reason)
-        self._wait()
-        self._require_not_refused()
 
     def _require_not_refused(self) -> None:
         """Stop where the guard refused this run's model; a refusal that was interrupted is completed."""
@@ -395,6 +392,12 @@ class TransferRecipe(StagedRun):
         )
 
     # What the stages share -------------------------------------------------------------------------
+
+    def _begin(self, folder: RunFolder, report: DataReport, *, inputs: str) -> None:
+        """Write into the run folder what the run is made of."""
+        seeds = self.config.evaluation.seeds
+        folder.begin(environment(seeds=seeds, num_processes=self.num_processes()), inputs=inputs)
+        write_json(folder.path / "data.json", report.as_dict())
 
     def _report_and_card(self) -> TransferReport:
         from nlp_transfer.publishing.model_card import write_card

@@ -15,7 +15,7 @@ from nlp_transfer.errors import ModelError
 from nlp_transfer.evidence_files import write_trust
 from nlp_transfer.runs import whole_folder, write_text
 from nlp_transfer.training.costs import Cost
-from nlp_transfer.training.processes import computed_on_main, is_main, wait_for_all
+from nlp_transfer.training.processes import computed_on_main
 
 logger = logging.getLogger(__name__)
 # Written last beside a kept source model: what it hashes to.
@@ -33,47 +33,55 @@ def kept_source_model(key: str, make: Callable[[Path], Cost], *, into: Path) -> 
     Returns:
         What making it cost, when it was made.
     """
-    from nlp_transfer.models.loading import model_identity
-
     kept = cache_dir() / "source_models" / key
     # One process looks for all: machines that do not share the cache would part here and wait for ever.
     if computed_on_main(lambda: _is_whole(kept)):
         logger.info("source model: the same one was trained before; taken from %s", kept)
     else:
         cost = make(kept)
-        if is_main():
-            write_text(kept / "cost.json", json.dumps(cost.as_dict()))
-            write_text(kept / WHOLE, model_identity(str(kept)))
-        wait_for_all()
-    if is_main():
-        with whole_folder(into) as part:
-            shutil.copytree(kept, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WHOLE))
-    wait_for_all()
-    return computed_on_main(lambda: Cost(**json.loads((kept / "cost.json").read_text(encoding="utf-8"))))
+        computed_on_main(lambda: _keep(kept, cost))
+    return computed_on_main(lambda: _taken(kept, into))
 
 
 def note_trust(run_folder: Path, source_model: Path, rows: Rows) -> None:
     """Ask a source model for the classes of labelled target rows that it has not seen, and keep in the run
     folder what came of it.
     """
+    computed_on_main(lambda: _ask(run_folder, source_model, rows))
+
+
+def _ask(run_folder: Path, source_model: Path, rows: Rows) -> None:
     from nlp_transfer.inference.load import load_adapted
 
-    if is_main():
-        scores = load_adapted(str(source_model), cached=True).logits(rows.texts, label="ask the source model")
-        trust = source_trust(scores.argmax(axis=1), rows.labels)
-        write_trust(run_folder, trust)
-        if trust.set_aside:
-            logger.warning(
-                "the source model is set aside: it is right on %d of %d labelled target rows, its answers "
-                "shuffled on %.1f", trust.right, trust.rows, trust.by_chance,
-            )  # fmt: skip
-    wait_for_all()
+    scores = load_adapted(str(source_model), cached=True).logits(rows.texts, label="ask the source model")
+    trust = source_trust(scores.argmax(axis=1), rows.labels)
+    write_trust(run_folder, trust)
+    if trust.set_aside:
+        logger.warning(
+            "the source model is set aside: it is right on %d of %d labelled target rows, its answers "
+            "shuffled on %.1f", trust.right, trust.rows, trust.by_chance,
+        )  # fmt: skip
 
 
 def source_seconds(folder: Path) -> float:
     """Return what making the source model in a folder took, 0 where there is none."""
     cost = folder / "cost.json"
     return float(json.loads(cost.read_text(encoding="utf-8"))["seconds"]) if cost.is_file() else 0.0
+
+
+def _keep(kept: Path, cost: Cost) -> None:
+    """Note what a source model cost and, last, that it is whole."""
+    from nlp_transfer.models.loading import model_identity
+
+    write_text(kept / "cost.json", json.dumps(cost.as_dict()))
+    write_text(kept / WHOLE, model_identity(str(kept)))
+
+
+def _taken(kept: Path, into: Path) -> Cost:
+    """Copy a kept source model into a run folder; return what it cost."""
+    with whole_folder(into) as part:
+        shutil.copytree(kept, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WHOLE))
+    return Cost(**json.loads((kept / "cost.json").read_text(encoding="utf-8")))
 
 
 def _is_whole(kept: Path) -> bool:

@@ -45,10 +45,8 @@ class StagedRun(ABC):
         if notes is not None:
             logger.info("%s: finished before, not run again", name)
             return notes
-        notes = make()
-        if self._is_main():
-            folder.finish(name, inputs=self._fingerprint, notes=notes)
-        self._wait()
+        notes, inputs = make(), self._fingerprint
+        self._on_main(lambda: folder.finish(name, inputs=inputs, notes=notes))
         return notes
 
     def _finished(self, name: str) -> dict[str, Any] | None:
@@ -64,8 +62,12 @@ class StagedRun(ABC):
             return
         from nlp_transfer.data.sources import cache_dir
         from nlp_transfer.training.launching import require_asked_processes
+        from nlp_transfer.training.processes import WAITING_SECONDS, wait_at_most
 
         require_asked_processes()
+        wait_at_most(
+            {**self.config.training, **self.config.adaptation.training}.get("ddp_timeout", WAITING_SECONDS)
+        )
         folder = RunFolder(self.folder, resolved_config=write_yaml(self._resolved()), main=self._is_main())
         # A folder that is refused stops all processes, not the one alone that holds it.
         self._on_main(folder.hold)
@@ -100,13 +102,11 @@ class StagedRun(ABC):
 
         return num_processes()
 
-    def _wait(self) -> None:
-        from nlp_transfer.training.processes import wait_for_all
-
-        wait_for_all()
-
     def _on_main(self, make: Callable[[], Made]) -> Made:
-        """Compute something on the main process; the others wait and get the same object."""
+        """Compute something on the main process; the others wait and get the same object.
+
+        Nothing in it may wait for the others again: see training/processes.py.
+        """
         from nlp_transfer.training.processes import computed_on_main
 
         return computed_on_main(make)

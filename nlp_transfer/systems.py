@@ -17,7 +17,7 @@ from nlp_transfer.data.rows import Rows
 from nlp_transfer.evaluation.predictions import write_predictions
 from nlp_transfer.making import ModelMaker
 from nlp_transfer.training.costs import Cost, measured
-from nlp_transfer.training.processes import is_main, wait_for_all
+from nlp_transfer.training.processes import computed_on_main, is_main
 
 if TYPE_CHECKING:
     from nlp_transfer.training.adapt import Trained
@@ -56,14 +56,8 @@ class SystemScorer:
         texts = [text for rows in scored.values() for text in rows.texts]
         with measured() as cost:
             probabilities = ways[system](texts, cost)
-        if is_main():
-            folder.mkdir(parents=True, exist_ok=True)
-            first = 0
-            for name, rows in scored.items():
-                part = probabilities[first : first + len(rows)]
-                write_predictions(folder / f"{system}.{name}.jsonl", rows, part, self.data.label_names)
-                first += len(rows)
-        wait_for_all()
+        files = {folder / f"{system}.{name}.jsonl": rows for name, rows in scored.items()}
+        computed_on_main(lambda: self._write(files, probabilities))
         return cost
 
     def score_test_sets(self, system: str, rows_of: Mapping[Path, Rows]) -> None:
@@ -78,13 +72,16 @@ class SystemScorer:
         probabilities = self._predict(
             start[0], texts, label=f"score {system} on the chain", revision=start[1]
         )
+        computed_on_main(lambda: self._write(rows_of, probabilities))
+
+    def _write(self, rows_of: Mapping[Path, Rows], probabilities: Array) -> None:
+        """Write the predictions for each file's rows, which stand one file after the other."""
         first = 0
         for path, rows in rows_of.items():
-            if is_main():
-                part = probabilities[first : first + len(rows)]
-                write_predictions(path, rows, part, self.data.label_names)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = probabilities[first : first + len(rows)]
+            write_predictions(path, rows, part, self.data.label_names)
             first += len(rows)
-        wait_for_all()
 
     def _majority(self, texts: list[str], cost: Cost) -> Array:
         from nlp_transfer.training.baselines import majority

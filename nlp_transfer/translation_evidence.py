@@ -12,8 +12,8 @@ from typing import Any
 
 from nlp_transfer.diagnostics.forgetting import weight_drift
 from nlp_transfer.evaluation.predictions import write_translations
-from nlp_transfer.evidence_files import sample, write_drift
-from nlp_transfer.training.processes import is_main, wait_for_all
+from nlp_transfer.evidence_files import sample, write_drift, write_related
+from nlp_transfer.training.processes import computed_on_main
 from nlp_transfer.translation_making import TranslationMaker
 from nlp_transfer.translation_systems import translate_pairs
 
@@ -22,20 +22,26 @@ MAX_LEARNT_PAIRS = 200
 
 
 def keep_translation_evidence(maker: TranslationMaker, predictions: Path) -> dict[str, Any]:
-    """Keep translations of learnt pairs and the drift of the weights; return the seconds that each took.
+    """Keep the related languages, translations of learnt pairs and the drift of the weights; return the
+    seconds that the last two took.
 
     Args:
         maker: of the first seed's models.
         predictions: the folder of that seed's predictions.
     """
+    related = maker.related()
+    return {"seconds": computed_on_main(lambda: _keep(maker, predictions, related))}
+
+
+def _keep(maker: TranslationMaker, predictions: Path, related: dict[str, str]) -> dict[str, float]:
+    write_related(maker.folder, related)
     seconds = {}
-    if is_main() and len(maker.data.target.train):
-        for name, keep in (("learnt rows", _keep_learnt), ("weights", _keep_drift)):
+    for name, keep in (("learnt rows", _keep_learnt), ("weights", _keep_drift)):
+        if len(maker.data.target.train):
             began = time.perf_counter()
             keep(maker, predictions)
             seconds[name] = round(time.perf_counter() - began, 4)
-    wait_for_all()
-    return {"seconds": seconds}
+    return seconds
 
 
 def _keep_learnt(maker: TranslationMaker, predictions: Path) -> None:

@@ -17,7 +17,7 @@ from nlp_transfer.evaluation.mixes import write_mix
 from nlp_transfer.runs import fingerprint, versions
 from nlp_transfer.source_models import kept_source_model, source_seconds
 from nlp_transfer.training.costs import Cost, measured
-from nlp_transfer.training.processes import computed_on_main, is_main, num_processes, wait_for_all
+from nlp_transfer.training.processes import computed_on_main, is_main, num_processes
 
 if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator
@@ -327,35 +327,37 @@ class TranslationMaker:
         from nlp_transfer.models.translation import Use
         from nlp_transfer.publishing.save_translation import save_translator
 
-        if is_main():
-            use = Use(
-                directions=directions or self._directions(),
-                max_length_tokens=self.settings.max_length_tokens,
-                num_beams=self.settings.num_beams,
-                target_ratio=max(trained.target_ratio, self._earlier_use()[1]),
-            )
-            save_translator(trained.loaded, folder, use=use, pairs=self._parity_pairs(pairs))
-        wait_for_all()
+        use = Use(
+            directions=directions or self._directions(),
+            max_length_tokens=self.settings.max_length_tokens,
+            num_beams=self.settings.num_beams,
+            target_ratio=max(trained.target_ratio, self._earlier_use()[1]),
+        )
+        computed_on_main(
+            lambda: save_translator(trained.loaded, folder, use=use, pairs=self._parity_pairs(pairs))
+        )
 
     def _copy_start(self) -> None:
         """Without target pairs the model that adaptation would start from is the adapted one; a language that
         it lacks is the related one by another name.
         """
+        related = self.related()
+        computed_on_main(lambda: self._save_start(related))
+
+    def _save_start(self, related: dict[str, str]) -> None:
         from nlp_transfer.models.translation import Use, add_language
         from nlp_transfer.publishing.save_translation import save_translator
 
-        if is_main():
-            start = self.translator()
-            for language, like in self.related().items():
-                add_language(start.loaded, language, like=like)
-            use = Use(
-                directions=self._directions(),
-                max_length_tokens=self.settings.max_length_tokens,
-                num_beams=self.settings.num_beams,
-                target_ratio=start.target_ratio,
-            )
-            save_translator(start.loaded, self.model_folder, use=use, pairs=self._parity_pairs(None))
-        wait_for_all()
+        start = self.translator()
+        for language, like in related.items():
+            add_language(start.loaded, language, like=like)
+        use = Use(
+            directions=self._directions(),
+            max_length_tokens=self.settings.max_length_tokens,
+            num_beams=self.settings.num_beams,
+            target_ratio=start.target_ratio,
+        )
+        save_translator(start.loaded, self.model_folder, use=use, pairs=self._parity_pairs(None))
 
     def _parity_pairs(self, pairs: Pairs | None) -> Pairs:
         chosen = self.data.target.test if pairs is None else pairs

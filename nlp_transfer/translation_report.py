@@ -21,7 +21,7 @@ from nlp_transfer.evaluation.translation_scores import (
     sentence_statistics,
     worst_rows,
 )
-from nlp_transfer.evidence_files import read_drift
+from nlp_transfer.evidence_files import read_drift, read_related
 from nlp_transfer.findings import Finding
 from nlp_transfer.run_report import (
     add_mix,
@@ -191,7 +191,7 @@ def _sanity(recipe: TranslationTransfer, translations: list[str]) -> list[Findin
     if language is None:
         return []
     others = {code for pair in [*target.directions, *(source.directions if source else [])] for code in pair}
-    others |= set(recipe.maker(recipe.first_seed).related().values())
+    others |= set(read_related(recipe.folder).values())
     return sanity_findings(
         translations,
         target.test.targets,

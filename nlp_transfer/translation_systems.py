@@ -6,13 +6,14 @@ A system's cost is returned. Making the models is left to translation_making.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlp_transfer.data.pairs import Direction, PairDomain, Pairs
 from nlp_transfer.evaluation.predictions import write_translations
 from nlp_transfer.training.costs import Cost, measured
-from nlp_transfer.training.processes import is_main, wait_for_all
+from nlp_transfer.training.processes import computed_on_main
 from nlp_transfer.translation_making import TranslationMaker
 
 if TYPE_CHECKING:
@@ -52,11 +53,8 @@ class TranslationScorer:
         for name, domain in domains.items():
             if domain is None:
                 continue
-            translations = translate(domain.test, name) if is_main() else None
-            if translations is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-                write_translations(folder / f"{system}.{name}.jsonl", domain.test.ids, translations)
-        wait_for_all()
+            path = folder / f"{system}.{name}.jsonl"
+            computed_on_main(partial(_write, path, domain.test, partial(translate, domain.test, name)))
         return cost
 
     def score_test_sets(self, system: str, pairs_of: Mapping[Path, Pairs]) -> None:
@@ -66,18 +64,19 @@ class TranslationScorer:
             system: `adapted` is the kept model, `zero_shot` the one that adaptation started from.
             pairs_of: the pairs of each file.
         """
+        computed_on_main(lambda: self._translate_sets(system, pairs_of))
+
+    def _translate_sets(self, system: str, pairs_of: Mapping[Path, Pairs]) -> None:
         from nlp_transfer.inference.translator import load_translation_model
 
-        if is_main():
-            kept = system == "adapted"
-            folder = str(self.maker.model_folder)
-            translator = load_translation_model(folder) if kept else self.maker.translator()
-            for path, pairs in pairs_of.items():
-                translations = translate_pairs(
-                    translator, pairs, label=f"score {system} on the chain", asked_as={}
-                )
-                write_translations(path, pairs.ids, translations)
-        wait_for_all()
+        kept = system == "adapted"
+        folder = str(self.maker.model_folder)
+        translator = load_translation_model(folder) if kept else self.maker.translator()
+        for path, pairs in pairs_of.items():
+            translations = translate_pairs(
+                translator, pairs, label=f"score {system} on the chain", asked_as={}
+            )
+            write_translations(path, pairs.ids, translations)
 
     def _copy(self, cost: Cost) -> Translate:
         return lambda pairs, _: list(pairs.sources)
@@ -120,6 +119,14 @@ class TranslationScorer:
         return lambda pairs, domain: translate_pairs(
             translator, pairs, label=f"score {system} on {domain}", asked_as=asked_as or {}
         )
+
+
+def _write(path: Path, pairs: Pairs, translate: Callable[[], list[str] | None]) -> None:
+    """Translate pairs into a file, unless the system has nothing to say about them."""
+    translations = translate()
+    if translations is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_translations(path, pairs.ids, translations)
 
 
 def translate_pairs(

@@ -16,6 +16,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from nlp_transfer.errors import ModelError
+from nlp_transfer.inference.devices import usable_cpus
 from nlp_transfer.inference.translator import Translator, translator_of
 from nlp_transfer.models.generation import (
     BATCH_TOKENS,
@@ -119,6 +120,9 @@ def _opened(folder: Path) -> Any:
     import ctranslate2
     import torch
 
-    return ctranslate2.Translator(
-        str(folder), device="cpu", inter_threads=torch.get_num_threads(), intra_threads=1
-    )
+    threads = torch.get_num_threads()
+    try:
+        return ctranslate2.Translator(str(folder), device="cpu", inter_threads=usable_cpus(), intra_threads=1)
+    finally:
+        # The library sets the calling thread's OpenMP, which is torch's too, to its own one thread.
+        torch.set_num_threads(threads)

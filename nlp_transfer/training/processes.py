@@ -1,21 +1,55 @@
 """Who am I among the processes that `accelerate launch` or torchrun started, and what only one of them
 does.
+
+What the main process does alone is given to `computed_on_main`: the others wait there, and get its result or
+its error. Inside it nothing may wait for the others, which stand in the outer call: that is an error, with
+one process too, so that it is found before a run with several hangs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any, TypeVar
 
 Made = TypeVar("Made")
 
+# The main process scores alone while the others wait. Torch ends a wait after 10 minutes (NCCL) or 30 (gloo),
+# which a million test rows exceed; a process that dies is noticed by the launcher, and needs no timeout.
+WAITING_SECONDS = 24 * 60 * 60
+
+_main_alone: ContextVar[bool] = ContextVar("main_alone", default=False)
+
 
 def _state() -> Any:
-    """Return accelerate's state; on a CPU it finds its neighbours only if it is told that it is one."""
+    """Return accelerate's state; on a CPU it finds its neighbours only if it is told that it is one.
+
+    The first call joins the processes, mostly before a recipe is read: what `ddp_timeout` says would come
+    too late (`wait_at_most` sees to it), so the long timeout is set here.
+    """
     import torch
     from accelerate import PartialState
 
-    return PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
+    return PartialState(
+        cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
+        timeout=timedelta(seconds=WAITING_SECONDS),
+    )
+
+
+def wait_at_most(seconds: float) -> None:
+    """Set how long a process waits for the others before it gives up, from now on.
+
+    Args:
+        seconds: a recipe's `ddp_timeout`, or `WAITING_SECONDS`.
+    """
+    if num_processes() == 1:
+        return
+    from torch.distributed import distributed_c10d
+
+    # Torch has no public call for it once the processes are joined.
+    distributed_c10d._set_pg_timeout(timedelta(seconds=seconds))
 
 
 def is_main() -> bool:
@@ -33,28 +67,45 @@ def on_cpu() -> bool:
     return bool(_state().device.type == "cpu")
 
 
-def wait_for_all() -> None:
-    """Return when every process has come here."""
-    _state().wait_for_everyone()
-
-
 def computed_on_main(make: Callable[[], Made]) -> Made:
     """Compute something on the main process and hand it to all of them; an error there is raised in all.
 
     Args:
         make: the computation; its result must be picklable when there are several processes.
+
+    Raises:
+        RuntimeError: it was called inside another `computed_on_main`. The others would take the inner result
+            for the outer one; what the outer computation needs is to be computed before it.
     """
+    _require_together()
+    if num_processes() == 1:
+        with _alone():
+            return make()
     from accelerate.utils import broadcast_object_list
 
-    if num_processes() == 1:
-        return make()
     outcome: list[Any] = [None, None]
     if is_main():
         try:
-            outcome = [make(), None]
+            with _alone():
+                outcome = [make(), None]
         except Exception as error:  # noqa: BLE001 - whatever it is, the other processes must not wait for ever
             outcome = [None, error]
     broadcast_object_list(outcome, from_process=0)
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Note that what runs here runs on the main process alone."""
+    before = _main_alone.set(True)
+    try:
+        yield
+    finally:
+        _main_alone.reset(before)
+
+
+def _require_together() -> None:
+    if _main_alone.get():
+        raise RuntimeError("the main process waits for the others inside what it does alone for them")

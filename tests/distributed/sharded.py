@@ -30,7 +30,7 @@ def take_for_accelerators(self: Any, *given: Any, **named: Any) -> None:
 def train(method: str, start: str, folder: Path) -> dict[str, Any]:
     """Train in shards, save on the main process, and tell what the shards were and what the losses are."""
     from nlp_transfer.training.adapt import Procedure, train_classifier
-    from nlp_transfer.training.processes import is_main, wait_for_all
+    from nlp_transfer.training.processes import computed_on_main
 
     arguments = {**SETTINGS, "learning_rate": 1e-3, "per_device_train_batch_size": 8}
     procedure = Procedure(method, tiny.LABELS, 40, 0, arguments, rank=4)
@@ -38,10 +38,12 @@ def train(method: str, start: str, folder: Path) -> dict[str, Any]:
         start, procedure, tiny.rows("movies", 100), tiny.rows("products", 37), label=method,
         folder=folder / "checkpoints", adapter_folder=folder / f"{method}-adapter",
     )  # fmt: skip
-    if is_main():
+
+    def save() -> None:
         trained.model.save_pretrained(folder / method)
         trained.tokenizer.save_pretrained(folder / method)
-    wait_for_all()
+
+    computed_on_main(save)
     losses = [record["loss"] for record in trained.fit.history if "loss" in record]
     return {"losses": losses}
 

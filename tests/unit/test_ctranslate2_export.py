@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from nlp_transfer import load_adapted
 from nlp_transfer.data.pairs import NO_PAIRS
 from nlp_transfer.errors import ConfigError, DataError, ModelError, RunError
 from nlp_transfer.exporting.export import export_model
+from nlp_transfer.inference.devices import usable_cpus
 from nlp_transfer.inference.long_texts import cut_texts, translate_cut_texts
 from nlp_transfer.inference.translator import Translator
 from nlp_transfer.models.translation import Use, add_language, describe, load_translator
@@ -177,3 +179,27 @@ def test_a_damaged_folder_is_refused(exported: Any, tmp_path: Path) -> None:
     (folder / "export.json").write_text("{")
     with pytest.raises(ModelError, match="export the model again"):
         load_adapted(folder)
+
+
+def test_a_second_model_gets_as_many_workers_and_torch_keeps_its_threads(
+    exported: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, folder = exported("marian")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        workers = [load_adapted(folder).loaded.model.translator.num_translators for _ in range(2)]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert workers == [3, 3]
+
+
+@pytest.mark.parametrize(("stated", "cores"), [("3", 3), ("2,4", 2), ("", 5), ("many", 5), ("0", 5)])
+def test_the_cores_are_what_openmp_is_told_or_what_the_process_is_given(
+    stated: str, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", stated)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(5)))
+    assert usable_cpus() == cores
