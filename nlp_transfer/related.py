@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator
 
 logger = logging.getLogger(__name__)
-# Models with more languages than this are asked for the nearest ones by name alone.
-MAX_TRIED = 8
+# Languages that translate the dev pairs, of a model that has more; and how many of them by their texts.
+MAX_TRIED, MAX_ALIKE = 8, 5
 
 
 def related_languages(
@@ -46,27 +46,34 @@ def related_languages(
             related[tgt_lang] = require_language(chosen, known, model="adaptation.related_lang: the model")
             continue
         rows = [row for row, direction in enumerate(pairs.directions) if direction == (src_lang, tgt_lang)]
-        candidates = _candidates(tgt_lang, known) if rows else _nearest(tgt_lang, known, most=1)
-        related[tgt_lang] = _best(translator, pairs.take(rows), candidates)
+        dev = pairs.take(rows)
+        related[tgt_lang] = _best(translator, dev, _candidates(tgt_lang, known, dev.targets))
     return related
 
 
-def _candidates(wanted: str, known: Sequence[str]) -> list[str]:
-    """Return the languages that are tried: all of a few, the nearest by name of many."""
-    return list(known) if len(known) <= MAX_TRIED else _nearest(wanted, known, most=MAX_TRIED)
+def _candidates(wanted: str, known: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """Return the languages that are tried.
 
+    All of a few. Of many those that the dev texts look like, and the nearest by name: the names' distances
+    are mere families (all that is Romance is alike), and an identifier does not know every language. Without
+    texts the nearest by name alone.
 
-def _nearest(wanted: str, known: Sequence[str], *, most: int) -> list[str]:
-    """Return the nearest languages by name."""
+    Raises:
+        ModelError: none is near.
+    """
+    from nlp_transfer.data.identifying import look_alikes
     from nlp_transfer.data.languages import near_languages
 
-    near = near_languages(wanted, known, most=most)
-    if not near:
+    if texts and len(known) <= MAX_TRIED:
+        return list(known)
+    alike = look_alikes(texts, known, most=MAX_ALIKE)
+    found = list(dict.fromkeys([*alike, *near_languages(wanted, known, most=MAX_TRIED)]))
+    if not found:
         raise ModelError(
             f"the model has no language near {wanted!r}; name one in adaptation.related_lang: "
             f"{', '.join(known[:20])}"
         )
-    return near
+    return found[: MAX_TRIED if texts else 1]
 
 
 def _best(translator: Translator, pairs: Pairs, candidates: Sequence[str]) -> str:

@@ -24,9 +24,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import lru_cache, partial
-from typing import Any
+from functools import partial
 
+from nlp_transfer.data.identifying import identifier, known_languages
 from nlp_transfer.data.languages import identifier_code
 from nlp_transfer.data.markup import strip_accelerators, strip_markup
 from nlp_transfer.data.placeholders import placeholders, without_placeholders
@@ -154,7 +154,7 @@ def _without_wrong_language(
     pairs: list[RawPair], src_lang: str, tgt_lang: str, dropped: Counter[str]
 ) -> list[RawPair]:
     """Drop long targets that are in the source language, if it is known; refuse a set given backwards."""
-    identify, known = _identifier()
+    identify, known = identifier().classify, known_languages()
     source, target = (identifier_code(code) for code in (src_lang, tgt_lang))
     if source not in known or source == target:
         return pairs
@@ -179,7 +179,7 @@ def _is_in(language: str, text: str, identify: Identify) -> bool:
 
 def _refuse_backwards(pairs: list[RawPair], source: str, target: str) -> None:
     """Refuse pairs whose sources mostly are in the target's language and whose targets in the source's."""
-    identify, _ = _identifier()
+    identify = identifier().classify
     sample = pairs[:: max(1, len(pairs) // BACKWARDS_SAMPLE)]
     backwards = sum(
         identify(pair.source)[0] == target and identify(pair.target)[0] == source for pair in sample
@@ -191,15 +191,6 @@ def _refuse_backwards(pairs: list[RawPair], source: str, target: str) -> None:
             f"target in {source}; swap src_lang and tgt_lang, or the columns (first: "
             f"{sample[0].source[:60]!r})"
         )
-
-
-@lru_cache(maxsize=1)
-def _identifier() -> tuple[Identify, frozenset[str]]:
-    """Load the language identifier; return its function and the languages that it knows."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    model: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    return model.classify, frozenset(model.labels)
 
 
 def _majority(pairs: list[RawPair]) -> list[RawPair]:

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
+from nlp_transfer.data.identifying import MIN_LETTERS, known_languages, likeliest
 from nlp_transfer.data.languages import identifier_code
 from nlp_transfer.data.placeholders import placeholders
 from nlp_transfer.data.splits import normalise_text
@@ -32,8 +31,6 @@ LENGTH_RATIOS = (0.8, 1.25)
 MAX_TOKENS_PER_WORD = 3.0
 # Fewer rows say nothing about a rate of some percent.
 MIN_ROWS = 30
-# A text of fewer letters is identified by chance.
-MIN_LETTERS = 20
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def wrong_language_rate(
         tgt_lang: language that they should have.
         candidates: languages that they could have instead: the source's, the parent's.
     """
-    known = set(_identifier().labels)
+    known = known_languages()
     wanted = identifier_code(tgt_lang)
     others = {identifier_code(code) for code in candidates} & known - {wanted}
     if wanted not in known:
@@ -97,7 +94,7 @@ def wrong_language_rate(
     allowed = others | {wanted}
 
     def wrong(texts: Sequence[str]) -> int:
-        return sum(_identified(text, allowed) != wanted for text in texts)
+        return sum(likeliest(text, allowed) != [wanted] for text in texts)
 
     return _share(
         wrong([hypothesis for hypothesis, _ in pairs]),
@@ -300,17 +297,3 @@ def _of_references(rate: Rate) -> str:
 
 def _letters(text: str) -> int:
     return sum(letter.isalpha() for letter in text)
-
-
-@cache
-def _identifier() -> Any:
-    """Load the identifier once; an own one, since the library's shared one can be narrowed by others."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE)
-
-
-def _identified(text: str, allowed: set[str]) -> str:
-    """Return the likeliest of the allowed languages."""
-    ranked: list[tuple[str, float]] = _identifier().rank(text)
-    return next(language for language, _ in ranked if language in allowed)

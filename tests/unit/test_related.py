@@ -1,0 +1,88 @@
+"""The related language of one that a model lacks: looked for by name and by text, chosen by translating."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nlp_transfer.data.pairs import Pairs
+from nlp_transfer.errors import ModelError
+from nlp_transfer.related import related_languages
+
+# As M2M100 spells some of its hundred.
+MANY = [
+    "ast",
+    "be",
+    "bg",
+    "ca",
+    "cs",
+    "de",
+    "en",
+    "es",
+    "fr",
+    "gl",
+    "it",
+    "ja",
+    "nl",
+    "pl",
+    "pt",
+    "ro",
+    "ru",
+    "uk",
+]
+MIRANDESE = [
+    "Todos ls seres houmanos nácen lhibres i eiguales an denidade i an dreitos.",
+    "La lhéngua mirandesa ye falada ne l nordeste de Pertual, an Miranda de l Douro.",
+    "El fui a casa de sou pai i trouxo l pan que staba na cozina.",
+]
+
+
+class Parent:
+    """Translates well into one language, and badly into all others; remembers which were tried."""
+
+    def __init__(self, known: list[str], good: str) -> None:
+        family = SimpleNamespace(languages=lambda: known)
+        self.loaded = SimpleNamespace(family=family, src_lang=lambda code: code)
+        self.good, self.tried = good, list[str]()
+
+    def translate(self, texts: list[str], *, tgt_lang: str, **_: Any) -> list[str]:
+        self.tried.append(tgt_lang)
+        return [MIRANDESE[int(text)] if tgt_lang == self.good else text for text in texts]
+
+
+def dev_pairs(rows: int = 3) -> Pairs:
+    return Pairs(
+        ids=[str(row) for row in range(rows)],
+        sources=[str(row) for row in range(rows)],
+        targets=MIRANDESE[:rows],
+        directions=[("en", "mwl")] * rows,
+    )
+
+
+@pytest.mark.parametrize("good", ["pt", "es", "gl"])
+def test_of_many_languages_those_that_the_text_looks_like_are_tried_and_the_best_is_taken(good: str) -> None:
+    parent: Any = Parent(MANY, good)
+    assert related_languages(parent, [("en", "mwl")], dev_pairs()) == {"mwl": good}
+    assert 1 < len(parent.tried) <= 8
+
+
+def test_of_few_languages_all_are_tried() -> None:
+    parent: Any = Parent(["ja", "fi", "pt"], "fi")
+    assert related_languages(parent, [("en", "mwl")], dev_pairs()) == {"mwl": "fi"}
+    assert parent.tried == ["ja", "fi", "pt"]
+
+
+def test_without_dev_pairs_the_nearest_by_name_is_taken() -> None:
+    parent: Any = Parent(MANY, "pt")
+    assert related_languages(parent, [("en", "pt-BR-x"), ("en", "nb")][:0], dev_pairs(0)) == {}
+    [(language, related)] = related_languages(parent, [("en", "oc")], dev_pairs(0)).items()
+    assert (language, related in MANY, parent.tried) == ("oc", True, [])
+
+
+def test_a_language_that_is_near_none_asks_for_a_name() -> None:
+    parent: Any = Parent(["ja", "am", "el", "hi", "bn", "he", "fa", "ar", "be"], "ja")
+    nothing = Pairs(ids=["0"], sources=["0"], targets=["123"], directions=[("en", "chr")])
+    with pytest.raises(ModelError, match=r"no language near 'chr'; name one in adaptation\.related_lang: ja"):
+        related_languages(parent, [("en", "chr")], nothing)
