@@ -253,8 +253,8 @@ class AdaptationConfig:
     null: never; the step that is kept is chosen on dev rows all the same."""
     related_lang: str = "auto"
     """Translation: the language of the model that the target's starts from; auto takes the one that
-    translates the dev rows best, of a model with many languages among those that their text looks like and the
-    nearest by name."""
+    translates the dev rows best, of a model with many languages among those that their text looks like and
+    the nearest by name."""
     guard: GuardConfig | None = None
     """{max_drop: 0.01} ends the run with status 1, and without a `model/`, where the model lost more than
     that on an earlier test set; null hands every model over."""

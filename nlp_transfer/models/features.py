@@ -8,7 +8,6 @@ nothing twice. How they lie on disk is left to encodings.py.
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from transformers import PreTrainedTokenizerBase
 from nlp_transfer.data.sources import cache_dir
 from nlp_transfer.models.batching import length_sorted_batches
 from nlp_transfer.models.encodings import KEY_BYTES, Keys, Vectors, VectorStore, text_keys
+from nlp_transfer.models.token_cache import tokenizer_rules
 
 # Texts looked up, and written where they are new, at a time: what a killed run loses at most.
 KEPT_TEXTS = 20_000
@@ -131,13 +131,5 @@ def _fingerprint(
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    digest.update(_rules(tokenizer).encode("utf-8", "surrogatepass"))
+    digest.update(tokenizer_rules(tokenizer).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
-
-
-def _rules(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Write down all that decides how a tokenizer cuts a text; padding and truncation are each call's own."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return f"{type(tokenizer).__name__} {sorted(tokenizer.get_vocab().items())}"
-    return json.dumps({**json.loads(backend.to_str()), "padding": None, "truncation": None}, sort_keys=True)

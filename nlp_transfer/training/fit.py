@@ -18,6 +18,7 @@ from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 from nlp_transfer.data.rows import Rows
+from nlp_transfer.models.token_cache import token_columns
 from nlp_transfer.training.arguments import build_arguments
 from nlp_transfer.training.class_weights import weighted_loss
 from nlp_transfer.training.loop import (
@@ -40,16 +41,16 @@ class TokenizedRows(Dataset[dict[str, Any]]):
     """Texts as token ids beside their labels; `lengths` holds the tokens of each."""
 
     def __init__(self, rows: Rows, tokenizer: PreTrainedTokenizerBase, *, max_length_tokens: int) -> None:
-        encoded = tokenizer(list(rows.texts), truncation=True, max_length=max_length_tokens)
-        self.columns: dict[str, list[Any]] = dict(encoded)
-        self.columns["labels"] = rows.labels.tolist()
-        self.lengths = [len(ids) for ids in encoded["input_ids"]]
+        self.columns = token_columns(tokenizer, rows.texts, max_length_tokens=max_length_tokens)
+        self.labels = rows.labels
+        self.lengths: list[int] = self.columns["input_ids"].lengths.tolist()
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        return {name: values[row] for name, values in self.columns.items()}
+        columns = {name: values[row].tolist() for name, values in self.columns.items()}
+        return {**columns, "labels": int(self.labels[row])}
 
 
 class LengthGroupedTrainer(Trainer):  # type: ignore[misc]
