@@ -63,9 +63,8 @@ def interrupt(process: Started, run: Run) -> None:
 def kill_and_cut(process: Started, run: Run) -> None:
     """Kill it, and cut the weights of the newest checkpoint, as a machine without power does."""
     process.end(signal.SIGKILL)
-    for path in [path / "model.safetensors" for path in run.checkpoints()[-1:]]:
-        if path.is_file():
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for path in run.newest_weights():
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 FAULTS: dict[str, tuple[Callable[[Started, Run], None], int]] = {
@@ -139,7 +138,7 @@ def compared(run: Run, expected: Run, *, well: bool) -> dict[str, Any]:
         "largest_difference": difference if difference != float("inf") else None,
         "rows_lost": sum(found.get(name) != record for name, record in rows.items()),
         "survived": difference < NEAR and all(same.values()),
-        "left_over": sorted(path.name for path in run.folder.rglob(".*") if path.name != ".lock"),
+        "left_over": run.left_over(),
     }
 
 

@@ -11,6 +11,7 @@ from tiny import easy_recipe, sentences, write_csv
 
 from nlp_transfer.config import parse_config, write_yaml
 from nlp_transfer.recipes_by_task import recipe_class
+from nlp_transfer.training.checkpoints import is_whole_safetensors
 
 
 def short_recipe(kind: str, folder: Path, model: Path) -> dict[str, Any]:
@@ -122,6 +123,22 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         return sorted(self.folder.glob("checkpoints/*/checkpoint-*"), key=lambda path: int(path.name[11:]))
+
+    def newest_weights(self) -> list[Path]:
+        """Return the weight files of the checkpoint that was written last: a model's or an adapter's."""
+        newest = max(self.checkpoints(), key=lambda path: path.stat().st_mtime_ns, default=None)
+        return [] if newest is None else sorted(newest.glob("*.safetensors"))
+
+    def left_over(self) -> list[str]:
+        """Name what was left half-written in the run folder: temporary files, and an adapter cut short."""
+        kept = [path.relative_to(self.folder) for path in self.folder.rglob("*") if path.name != ".lock"]
+        found = [path for path in kept if path.name.startswith((".", "part.")) or path.suffix == ".part"]
+        adapter = self.folder / "adapter"
+        if adapter.is_dir():
+            weights = adapter / "adapter_model.safetensors"
+            whole = weights.is_file() and is_whole_safetensors(weights)
+            found += [] if whole and (adapter / "adapter_config.json").is_file() else [Path("adapter")]
+        return sorted(map(str, found))
 
     def weights(self) -> dict[str, Any]:
         files = sorted((self.folder / "model").glob("*.safetensors"))

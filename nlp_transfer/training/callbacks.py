@@ -1,4 +1,4 @@
-"""What watches a training run: one progress bar, one history file, and the time that selection took."""
+"""What watches a training run: a progress bar, a history file, the loss, and the time that selection took."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm.auto import tqdm
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from nlp_transfer.errors import RunError
 from nlp_transfer.runs import write_text
+from nlp_transfer.training.checkpoints import note_saved
+
+NEVER = 2**62  # a step that no run reaches
 
 
 class ProgressBar(TrainerCallback):  # type: ignore[misc]
@@ -123,11 +127,34 @@ class HistoryFile(TrainerCallback):  # type: ignore[misc]
 class LossGuard(TrainerCallback):  # type: ignore[misc]
     """Stops a run whose loss or gradient is not a number any more: nothing that follows could mend it.
 
-    A planned checkpoint logs first (stopping.py), so that the newest one is from before.
+    A planned checkpoint logs first (stopping.py), so that the newest one is from before. The loss is looked
+    at behind each step where that is free, on one process on a CPU. Elsewhere asking a GPU for a value would
+    have it wait: the step is noted there, and read with the next log line.
+
+    Args:
+        label: names the run.
+        trainer: adds up the losses since the last log line.
     """
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, trainer: Trainer) -> None:
         self.label = label
+        self.trainer = trainer
+        self._first_bad = torch.tensor(NEVER)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._first_bad = torch.tensor(NEVER, device=args.device)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        loss = self.trainer._tr_loss
+        # Once it is no number the sum stays none. Nothing here waits for the device.
+        noted = self._first_bad.clamp(max=state.global_step)
+        self._first_bad = torch.where(torch.isfinite(loss), self._first_bad, noted)
+        if self._looks_now(args, control) and not math.isfinite(value := float(loss)):
+            raise self._loss_error(value, int(self._first_bad))
 
     def on_log(
         self,
@@ -137,20 +164,59 @@ class LossGuard(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        for name in ("loss", "train_loss"):
-            value = (logs or {}).get(name, 0.0)
-            if not math.isfinite(value):
-                raise RunError(
-                    f"{self.label}: the loss is {value} at step {state.global_step}; "
-                    "lower training.learning_rate"
-                )
-        gradient = float((logs or {}).get("grad_norm", 0.0))
+        logs = logs or {}
+        loss = logs.get("loss", 0.0)  # the mean of all processes
+        if not math.isfinite(loss):
+            raise self._loss_error(loss, min(self._first_bad_of_all(), state.global_step))
+        if "train_loss" in logs and (step := self._first_bad_of_all()) != NEVER:  # each process's own
+            raise self._loss_error(logs["train_loss"], step)
+        gradient = float(logs.get("grad_norm", 0.0))
         # In float16 an overflow is usual: the step is passed over and the loss scaled less.
         if not args.fp16 and not math.isfinite(gradient):
             raise RunError(
                 f"{self.label}: the gradient's norm is {gradient} at step {state.global_step}; "
                 "lower training.learning_rate or training.max_grad_norm"
             )
+
+    def on_train_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: torch.nn.Module | None = None,
+        **_: Any,
+    ) -> None:
+        """Look at the weights too: behind the last step there is no loss that would tell."""
+        trained = [one.detach() for one in model.parameters() if one.requires_grad] if model else []
+        # Of a weight that lies in shards, this process's own.
+        own = [one.to_local() if hasattr(one, "to_local") else one for one in trained]
+        bad = torch.tensor([not all(bool(one.isfinite().all()) for one in own)], device=args.device)
+        if bool(self.trainer.accelerator.gather(bad).any()):
+            raise RunError(
+                f"{self.label}: weights are no numbers any more at step {state.global_step}; "
+                "lower training.learning_rate or training.max_grad_norm"
+            )
+
+    def _looks_now(self, args: TrainingArguments, control: TrainerControl) -> bool:
+        """Tell whether to look at the loss behind this step; one of several processes cannot stop alone."""
+        return bool(args.world_size == 1 and (args.device.type == "cpu" or control.should_save))
+
+    def _first_bad_of_all(self) -> int:
+        """Return the first step at which any process's loss was no number; all of them ask."""
+        return int(self.trainer.accelerator.gather(self._first_bad.reshape(1)).min())
+
+    def _loss_error(self, loss: float, step: int) -> RunError:
+        return RunError(f"{self.label}: the loss is {loss} at step {step}; lower training.learning_rate")
+
+
+class SavedSteps(TrainerCallback):  # type: ignore[misc]
+    """Notes the newest checkpoint, so that one that is lost later is missed."""
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            note_saved(Path(args.output_dir), state.global_step)
 
 
 class SelectionClock(TrainerCallback):  # type: ignore[misc]

@@ -11,29 +11,49 @@ import logging
 import zipfile
 from pathlib import Path
 
+from nlp_transfer.runs import write_text
+
 logger = logging.getLogger(__name__)
 
 STATE = "trainer_state.json"
+# The step of the newest checkpoint that was saved, beside the checkpoints.
+NEWEST = "newest_step.txt"
 # Where FSDP and DeepSpeed leave weights and optimizer in shards, by their own rules.
 SHARDS = ("pytorch_model_fsdp*", "optimizer_*", "global_step*")
 
 
 def newest_whole_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint in a folder that is whole; the damaged ones are told and passed over.
+    """Return the newest checkpoint in a folder that is whole; what is damaged or missing is told.
 
     Args:
         folder: the Trainer's; it need not exist.
     """
     steps = {path: path.name.rpartition("-")[2] for path in folder.glob("checkpoint-*") if path.is_dir()}
     found = sorted((path for path in steps if steps[path].isdigit()), key=lambda path: int(steps[path]))
+    saved = _saved_step(folder)
+    if saved > max((int(steps[path]) for path in found), default=0):
+        logger.warning("%s was saved and is missing; taking the one before", folder / f"checkpoint-{saved}")
     for path in reversed(found):
         damage = damage_of(path) or _damage_of_best(path)
         if damage is None:
             return path
         logger.warning("%s cannot be gone on from: %s; taking the one before", path, damage)
-    if found:
+    if found or saved:
         logger.warning("%s has no whole checkpoint; training starts at its first step", folder)
     return None
+
+
+def note_saved(folder: Path, step: int) -> None:
+    """Note that a checkpoint was saved whole."""
+    write_text(folder / NEWEST, f"{step}\n")
+
+
+def _saved_step(folder: Path) -> int:
+    """Return the step of the newest checkpoint that was saved; 0 where none is known."""
+    try:
+        return int((folder / NEWEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
 
 
 def damage_of(checkpoint: Path) -> str | None:

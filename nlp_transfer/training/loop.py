@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from nlp_transfer.evaluation.mixes import MixChoice
 from nlp_transfer.models.loading import quiet_library
-from nlp_transfer.training.callbacks import HistoryFile, LossGuard, ProgressBar, SelectionClock
+from nlp_transfer.training.callbacks import HistoryFile, LossGuard, ProgressBar, SavedSteps, SelectionClock
 from nlp_transfer.training.checkpoints import newest_whole_checkpoint
 from nlp_transfer.training.processes import computed_on_main
 from nlp_transfer.training.selection import SELECTION, StopWhenWorse
@@ -96,8 +96,9 @@ def run_trainer(
     """
     clock, bar = SelectionClock(), ProgressBar(label)
     stop = StopAtStep(label)
-    # The log line of a planned checkpoint is decided before the checkpoint that a signal asks for.
-    for watcher in (bar, clock, LossSinceLog(trainer), LossGuard(label), stop):
+    # The log line of a planned checkpoint is decided before the checkpoint that a signal asks for; the guard
+    # sees both.
+    for watcher in (bar, clock, SavedSteps(), LossSinceLog(trainer), stop, LossGuard(label, trainer)):
         trainer.add_callback(watcher)
     if early_stopping is not None and trainer.args.load_best_model_at_end:
         trainer.add_callback(StopWhenWorse(early_stopping))

@@ -79,22 +79,44 @@ def test_a_stopped_run_says_how_to_go_on_and_a_second_one_waits_for_its_end(
     require_same(stopped, expected)
 
 
-@pytest.mark.parametrize("lost", ["cut", "missing"])
+@pytest.mark.parametrize(
+    ("lost", "kind"), [("cut", "sentiment full"), ("cut", "sentiment lora"), ("missing", "sentiment full")]
+)
 def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before(
-    lost: str, whole: Callable[[str], Run], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    lost: str, kind: str, whole: Callable[[str], Run], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = whole("sentiment full")
+    expected = whole(kind)
     damaged = Run(expected.content, tmp_path / "damaged")
     pause(damaged, step=max(line[1] for line in expected.steps()) - 1).end(signal.SIGKILL)
     before, newest = damaged.checkpoints()[-2:]
+    (weights,) = damaged.newest_weights()
+    assert weights.parent == newest
     if lost == "cut":
-        content = (newest / "model.safetensors").read_bytes()
-        (newest / "model.safetensors").write_bytes(content[: len(content) // 2])
+        weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
     else:
         shutil.rmtree(newest)
     with caplog.at_level(logging.INFO, logger="nlp_transfer"):
         damaged.train()
-    told = f"{newest} cannot be gone on from: model.safetensors is cut short; taking the one before"
-    assert (told in caplog.messages) == (lost == "cut")
+    told = {
+        "cut": f"{newest} cannot be gone on from: {weights.name} is cut short; taking the one before",
+        "missing": f"{newest} was saved and is missing; taking the one before",
+    }
+    assert [message for message in caplog.messages if str(newest) in message] == [told[lost]]
     assert f"{STAGE}: going on from step {before.name[11:]}" in caplog.messages
     require_same(damaged, expected)
+    assert damaged.left_over() == []
+
+
+def test_what_a_fault_left_half_written_is_found(whole: Callable[[str], Run], tmp_path: Path) -> None:
+    """Otherwise the count of left-overs in benchmarks/faults.py could not be anything but zero."""
+    expected = whole("sentiment lora")
+    run = Run(expected.content, tmp_path / "copied")
+    shutil.copytree(expected.folder, run.folder)
+    assert run.left_over() == []
+    for name in ("predictions/part.adapted.jsonl", ".model.x1.part/new/config.json", "evidence/a.part"):
+        (run.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.folder / name).write_text("")
+    half = [".model.x1.part", "evidence/a.part", "predictions/part.adapted.jsonl"]
+    assert run.left_over() == half
+    (run.folder / "adapter" / "adapter_model.safetensors").write_bytes(b"1")
+    assert run.left_over() == sorted(["adapter", *half])

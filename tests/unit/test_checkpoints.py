@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from nlp_transfer.training.checkpoints import damage_of, newest_whole_checkpoint
+from nlp_transfer.training.checkpoints import NEWEST, damage_of, newest_whole_checkpoint, note_saved
 
 BIN = {"optimizer.pt": 3, "scheduler.pt": 2, "rng_state.pth": 1}
 
@@ -83,6 +83,28 @@ def test_a_checkpoint_whose_best_step_is_lost_is_not_gone_on_from(tmp_path: Path
     assert newest_whole_checkpoint(tmp_path) == first
     shutil.rmtree(best)
     assert newest_whole_checkpoint(tmp_path) == first
+
+
+def test_a_newest_checkpoint_that_is_missing_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, newest = write_checkpoint(tmp_path, 9), write_checkpoint(tmp_path, 10)
+    note_saved(tmp_path, 9)
+    note_saved(tmp_path, 10)
+    with caplog.at_level(logging.WARNING, logger="nlp_transfer"):
+        assert newest_whole_checkpoint(tmp_path) == newest
+        assert caplog.messages == []
+        shutil.rmtree(newest)
+        assert newest_whole_checkpoint(tmp_path) == before
+        missing = f"{newest} was saved and is missing; taking the one before"
+        assert caplog.messages == [missing]
+        shutil.rmtree(before)
+        assert newest_whole_checkpoint(tmp_path) is None
+    no_other = f"{tmp_path} has no whole checkpoint; training starts at its first step"
+    assert caplog.messages[1:] == [missing, no_other]
+    (tmp_path / NEWEST).write_text("cut")
+    assert newest_whole_checkpoint(tmp_path) is None
+    assert len(caplog.messages) == 3
 
 
 def test_without_a_whole_checkpoint_training_starts_at_its_first_step(

@@ -19,6 +19,7 @@ from nlp_transfer.errors import RunError
 from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier
 from nlp_transfer.training import callbacks, selection
+from nlp_transfer.training.callbacks import LossGuard, ProgressBar
 from nlp_transfer.training.fit import FitResult, fit, parameter_counts
 from nlp_transfer.training.selection import selection_score
 
@@ -175,6 +176,47 @@ def test_it_does_so_too_where_the_run_is_shorter_than_a_logging_step(load: Any, 
             max_grad_norm=0,
             logging_steps=500,
         )
+
+
+def explode(monkeypatch: pytest.MonkeyPatch, what: str, *, behind: int) -> None:
+    """Have the weights, or the gradient of the next step, be infinite behind a step."""
+
+    def exploding(self: Any, args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
+        if state.global_step == behind:
+            first = next(parameter for parameter in model.parameters() if parameter.requires_grad)
+            value = torch.full_like(first, torch.inf)
+            if what == "weights":
+                first.data = value
+            else:
+                first.register_hook(lambda gradient: value)
+
+    monkeypatch.setattr(ProgressBar, "on_step_begin", exploding, raising=False)
+
+
+@pytest.mark.parametrize("read_at", ["each step", "a log line", "the end"])
+def test_the_step_whose_loss_is_no_number_is_named_whenever_it_is_read(
+    read_at: str, load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU the loss is read with a log line alone, so that no step waits for it."""
+    explode(monkeypatch, "weights", behind=4)
+    steps = []
+    if read_at != "each step":
+        monkeypatch.setattr(LossGuard, "_looks_now", lambda *_: False)
+    monkeypatch.setattr(
+        ProgressBar, "on_step_end", lambda self, args, state, *_, **__: steps.append(state.global_step)
+    )
+    with pytest.raises(RunError, match=r"^test: the loss is nan at step 5; lower training.learning_rate$"):
+        train(load(), tmp_path, dev=EMPTY, logging_steps=10 if read_at != "the end" else 500)
+    assert steps[-1] == {"each step": 5, "a log line": 10, "the end": 12}[read_at]
+
+
+def test_a_gradient_that_is_no_number_at_the_last_step_ends_the_run(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No later loss tells of it, and no log line is due."""
+    explode(monkeypatch, "gradient", behind=11)
+    with pytest.raises(RunError, match=r"^test: weights are no numbers any more at step 12; lower"):
+        train(load(), tmp_path, dev=EMPTY, logging_steps=10)
 
 
 # Selecting ----------------------------------------------------------------------------------------
