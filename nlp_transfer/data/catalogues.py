@@ -16,13 +16,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import PurePosixPath
-from typing import BinaryIO, cast
 
 from nlp_transfer.data.gettext_files import read_mo, read_po
 from nlp_transfer.data.members import WILD, Member, open_members, short_name
 from nlp_transfer.data.pair_rows import pairs_of_rows, read_table
 from nlp_transfer.data.raw_pairs import OtherLanguageError, RawPair
-from nlp_transfer.data.sources import open_source, split_hash
+from nlp_transfer.data.sources import open_source, split_hash, unpacked_gzip
 from nlp_transfer.data.tables import read_source, text_encoding
 from nlp_transfer.data.xml_files import read_tmx, read_xliff
 from nlp_transfer.errors import DataError
@@ -163,9 +162,7 @@ class _Reading:
         """Yield the pairs of one open file."""
         name = member.name
         format = self.format or format_of(name)
-        stream = (
-            cast(BinaryIO, gzip.GzipFile(fileobj=member.stream)) if name.endswith(".gz") else member.stream
-        )
+        stream = unpacked_gzip(member.stream, name) if name.endswith(".gz") else member.stream
         common = {"name": name.removesuffix(".gz"), "src_lang": self.src_lang, "tgt_lang": self.tgt_lang}
         try:
             if format == "po":
@@ -222,6 +219,6 @@ def _suffix(name: str) -> str:
 def _open_text(uri: str, encoding: str) -> io.TextIOWrapper:
     stream = open_source(uri)
     if split_hash(uri)[0].endswith(".gz"):
-        stream = cast(BinaryIO, gzip.GzipFile(fileobj=stream))
+        stream = unpacked_gzip(stream, uri)
     # Only a line feed ends a line: a translation may hold what Unicode or a Macintosh takes for one.
     return io.TextIOWrapper(stream, encoding=text_encoding(encoding, uri), newline="\n")

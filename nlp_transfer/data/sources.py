@@ -18,6 +18,7 @@ mean is left to tables.py.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import importlib.util
 import io
@@ -33,7 +34,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from nlp_transfer.errors import DataError, did_you_mean
 
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 # A member that expands past this is taken for an attack or a mistake, not for text to learn from.
 MAX_MEMBER_BYTES = 2 * 1024**3
+# As many as Python's own reader of gzip files unpacks at a time.
+GZIP_BUFFER_BYTES = 128 * 1024
 # RuntimeError is what zipfile raises for a password and for a compression that it lacks.
 DAMAGED_ARCHIVE = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
@@ -287,3 +290,38 @@ def read_bounded(stream: IO[bytes], member: str) -> BinaryIO:
     if len(content) > MAX_MEMBER_BYTES:
         raise DataError(f"{PurePosixPath(member).name} expands past {MAX_MEMBER_BYTES} bytes")
     return io.BytesIO(content)
+
+
+def unpacked_gzip(stream: BinaryIO, name: str) -> BinaryIO:
+    """Return a stream of what a gzip file holds, which is read piece by piece and bounded as members are.
+
+    Args:
+        stream: the packed bytes.
+        name: stands in errors.
+
+    Raises:
+        DataError: while it is read: it expands past `MAX_MEMBER_BYTES`.
+    """
+    return io.BufferedReader(_BoundedGzip(stream, name), buffer_size=GZIP_BUFFER_BYTES)
+
+
+class _BoundedGzip(io.RawIOBase):
+    """What a gzip file holds, up to the bound; it cannot be wound back, so that all of it is counted once."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._unpacked = gzip.GzipFile(fileobj=stream)
+        self._name = name
+        self._bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        read = self._unpacked.readinto(buffer)
+        self._bytes += read
+        if self._bytes > MAX_MEMBER_BYTES:
+            raise DataError(
+                f"{PurePosixPath(self._name).name} expands past {MAX_MEMBER_BYTES} bytes; if that is meant, "
+                "unpack it and name the unpacked file"
+            )
+        return read

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from nlp_transfer.data.sources import open_source, split_hash
+from nlp_transfer.data.sources import open_source, split_hash, unpacked_gzip
 from nlp_transfer.errors import DataError, did_you_mean
 
 FORMATS = {
@@ -77,7 +77,7 @@ def read_rows(
     """
     format = format or format_of(name)
     if name.endswith(".gz"):
-        stream = gzip.GzipFile(fileobj=stream)  # type: ignore[assignment]
+        stream = unpacked_gzip(stream, name)
     try:
         if format == "parquet":
             yield from _read_parquet(stream, name)

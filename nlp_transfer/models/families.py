@@ -150,11 +150,15 @@ class CodeFamily(_Base):
 class PromptFamily(_Base):
     """T5: the task in words before the source."""
 
+    def prompt(self, src_lang: str, tgt_lang: str) -> str:
+        """Return what stands before a source's text."""
+        return f"translate {language_name(src_lang)} to {language_name(tgt_lang)}: "
+
     def language_token(self, lang: str) -> str:
         return ""
 
     def encode_sources(self, texts: Sequence[str], *, src_lang: str, tgt_lang: str) -> Sequences:
-        prompt = f"translate {language_name(src_lang)} to {language_name(tgt_lang)}: "
+        prompt = self.prompt(src_lang, tgt_lang)
         return Sequences.packed(
             pieces + self._end for pieces in self._pieces([prompt + text for text in texts])
         )

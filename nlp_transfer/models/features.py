@@ -1,13 +1,15 @@
 """Encodings of a frozen encoder, computed once: mean-pooled vectors kept on disk by model, text and length.
 
-A row's key is a hash of its text; a model's key is a hash of its weights and its tokenizer. Another text,
-other weights or another length limit never find an old vector, and a curve over sizes or a second run encodes
+A row's key is a hash of its text; a model's key is a hash of its weights, its configuration and its
+tokenizer. Another text, other weights, as many weights in more attention heads, or another length limit never
+find an old vector, and a curve over sizes or a second run encodes
 nothing twice. How they lie on disk is left to encodings.py.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +29,12 @@ from nlp_transfer.models.token_cache import tokenizer_rules
 
 # Texts looked up, and written where they are new, at a time: what a killed run loses at most.
 KEPT_TEXTS = 20_000
+# What a configuration says that no hidden state follows from: where the files came from, and the classes of a
+# head that is not there. Keys that begin with `_` are the library's own notes.
+NOT_OF_THE_ENCODER = frozenset(
+    ("transformers_version", "dtype", "torch_dtype", "architectures", "id2label", "label2id", "num_labels",
+     "problem_type", "finetuning_task", "use_cache")
+)  # fmt: skip
 
 
 def encode(
@@ -125,11 +133,24 @@ def mean_pooled(
 def _fingerprint(
     encoder: nn.Module, tokenizer: PreTrainedTokenizerBase, max_length_tokens: int, bf16: bool
 ) -> str:
-    """Hash weights, tokenizer, length limit and precision."""
+    """Hash weights, configuration, tokenizer, length limit and precision."""
     way = f"mean {max_length_tokens}{' bf16' if bf16 else ''}"
     digest = hashlib.blake2b(way.encode(), digest_size=16)
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    digest.update(_shape(encoder).encode("utf-8", "surrogatepass"))
     digest.update(tokenizer_rules(tokenizer).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def _shape(encoder: nn.Module) -> str:
+    """Write down what an encoder computes with its weights: heads, activation, positions."""
+    config = getattr(encoder, "config", None)
+    settings = {} if config is None else config.to_dict()
+    kept = {
+        name: value
+        for name, value in settings.items()
+        if name not in NOT_OF_THE_ENCODER and not name.startswith("_")
+    }
+    return json.dumps(kept, sort_keys=True, default=str)

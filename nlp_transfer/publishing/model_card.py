@@ -15,11 +15,13 @@ from typing import Any
 
 from nlp_transfer.models.calibration import read_temperature
 from nlp_transfer.models.probe import DESCRIPTION
+from nlp_transfer.models.translation import is_translation_model
 from nlp_transfer.publishing import card_words
 from nlp_transfer.publishing.contents import FinishedRun, Kind, open_run, public_report
 from nlp_transfer.publishing.gates import Gate
 from nlp_transfer.publishing.licences import judge_licence
 from nlp_transfer.publishing.origin import BaseModel, find_base
+from nlp_transfer.publishing.plain_code import PlainTranslation, plain_translation
 from nlp_transfer.reporting.chain_tables import chain_sentences
 from nlp_transfer.reporting.markdown import escaped
 from nlp_transfer.reporting.report import TransferReport
@@ -46,6 +48,8 @@ class CardFacts:
     """The target first."""
     label_names: list[str] = field(default_factory=list)
     max_length_tokens: int | None = None
+    plain: PlainTranslation | None = None
+    """What a translation model is told where it is used without this package."""
     temperature: float = 1.0
     """What `load_adapted` divides the logits by."""
     figures: list[str] = field(default_factory=list)
@@ -92,6 +96,7 @@ def gather_facts(
         card_words.data_sources(run.report),
         label_names=labels,
         max_length_tokens=limit,
+        plain=plain_translation(run.model) if is_translation_model(run.model) else None,
         temperature=read_temperature(run.model),
         figures=[path.name for path in sorted((run.folder / "figures").glob("*.png"))],
         repo_id=repo_id,
@@ -168,6 +173,7 @@ def _context(facts: CardFacts) -> dict[str, Any]:
     src_lang, tgt_lang = card_words.language_pair(report)
     revision = f', revision="{facts.tag}"' if facts.tag else ""
     base_revision = f', revision="{facts.base.revision}"' if facts.base.revision else ""
+    where = f'"{facts.repo_id or "path/to/this/folder"}"{revision}'
     return {
         "report": report,
         "task": task,
@@ -181,7 +187,8 @@ def _context(facts: CardFacts) -> dict[str, Any]:
         "base": facts.base,
         "made": card_words.how_it_was_made(report),
         "example": EXAMPLES[task],
-        "where": f'"{facts.repo_id or "path/to/this/folder"}"{revision}',
+        "where": where,
+        "plain_code": facts.plain.code(where, EXAMPLES[task]) if facts.plain is not None else "",
         "labels_in_code": json.dumps(facts.label_names, ensure_ascii=False),
         "base_in_code": f'"{facts.base.hub_id}"{base_revision}',
         "licence_sentence": card_words.licence_sentence(facts.base),

@@ -64,6 +64,32 @@ def test_what_was_encoded_before_is_not_encoded_again(
     assert again.rows == 0
 
 
+@pytest.mark.parametrize(
+    "settings", [{"num_attention_heads": 1}, {"hidden_act": "relu"}, {"layer_norm_eps": 0.1}], ids=str
+)
+def test_the_same_weights_in_another_architecture_find_no_old_vector(
+    settings: dict[str, Any], encoder: CountingEncoder, tiny_model: Any, tmp_path: Path
+) -> None:
+    before = encoder.encode(TEXTS, tmp_path)
+    other = CountingEncoder(tiny_model("bert", **settings))
+    other.model.load_state_dict(encoder.model.state_dict())
+    after = other.encode(TEXTS, tmp_path)
+    assert other.rows == len(TEXTS)
+    assert not np.allclose(after, before, atol=1e-4)
+
+
+def test_what_no_vector_follows_from_is_not_looked_at(
+    encoder: CountingEncoder, tiny_model: Any, tmp_path: Path
+) -> None:
+    encoder.encode(TEXTS, tmp_path)
+    other = CountingEncoder(tiny_model("bert"))
+    other.model.config.update(
+        {"_name_or_path": "elsewhere", "transformers_version": "9", "id2label": {0: "x", 1: "y", 2: "z"}}
+    )
+    other.encode(TEXTS, tmp_path)
+    assert other.rows == 0
+
+
 def test_equal_texts_are_encoded_once(encoder: CountingEncoder, tmp_path: Path) -> None:
     vectors = encoder.encode(["good", "bad", "good"], tmp_path)
     assert encoder.rows == 2

@@ -24,10 +24,11 @@ from odd_texts import ODD
 
 from nlp_transfer.config import DomainConfig, parse_config, read_yaml, write_yaml
 from nlp_transfer.data import sources
+from nlp_transfer.data.catalogues import read_aligned, read_pairs
 from nlp_transfer.data.labels import LabelReader, _canonical
-from nlp_transfer.data.tables import read_rows
+from nlp_transfer.data.tables import read_rows, read_source
 from nlp_transfer.data.texts import BLOCK_TEXTS, Texts
-from nlp_transfer.errors import TransferError, for_terminal
+from nlp_transfer.errors import DataError, TransferError, for_terminal
 
 FUZZED = settings(max_examples=60, deadline=None)
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -344,6 +345,46 @@ def test_an_archive_that_expands_without_bound_is_refused_before_it_fills_memory
     monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", 2**20)
     with pytest.raises(TransferError, match=r"rows\.csv expands past"):
         sources.open_source(f"{path}!rows.csv")
+
+
+@pytest.mark.parametrize(
+    "content", [b"text,label\n" + b"a,1\n" * 2**19, b"a" * 2**21], ids=["rows", "one line"]
+)
+@pytest.mark.parametrize(
+    "suffix", ["csv", "tsv", "jsonl", "txt", "parquet", "po", "mo", "tmx", "xliff", "aligned"]
+)
+def test_a_gzip_file_that_expands_without_bound_is_refused_before_it_fills_memory(
+    suffix: str, content: bytes, tmp_path: Path, monkeypatch: Any
+) -> None:
+    path = tmp_path / f"rows.{suffix}.gz"
+    start = {"tmx": b"<tmx><body>", "xliff": b"<xliff><file>"}.get(suffix, b"")
+    if suffix == "jsonl":
+        content = content.replace(b"text,label", b"{}").replace(b"a,1", b"{}")
+    path.write_bytes(gzip.compress(start + content))
+    read: list[int] = []
+    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", 2**20)
+    readinto = sources._BoundedGzip.readinto
+    monkeypatch.setattr(
+        sources._BoundedGzip, "readinto", lambda self, buffer: read.append(readinto(self, buffer)) or read[-1]
+    )
+    with pytest.raises(
+        DataError, match=rf"rows\.{suffix}\.gz expands past 1048576 bytes; if that is meant, unpack"
+    ):
+        if suffix == "aligned":
+            list(read_aligned(str(path), str(path)))
+        elif suffix in ("csv", "tsv", "jsonl", "txt", "parquet"):
+            list(read_source(str(path)))
+        else:
+            list(read_pairs(str(path), src_lang="en", tgt_lang="gl"))
+    # Two files are read side by side.
+    assert sum(read) <= 2**20 * (2 if suffix == "aligned" else 1)
+
+
+def test_a_gzip_file_within_the_bound_is_read_whole(tmp_path: Path, monkeypatch: Any) -> None:
+    content = b"text,label\n" + b"a,1\n" * 1000
+    (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(content))
+    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", len(content))
+    assert len(list(read_source(str(tmp_path / "rows.csv.gz")))) == 1000
 
 
 @given(st.text())

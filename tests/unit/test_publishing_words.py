@@ -20,6 +20,7 @@ from nlp_transfer.publishing.contents import FinishedRun, public_report, stage
 from nlp_transfer.publishing.licences import judge_licence
 from nlp_transfer.publishing.model_card import CardFacts, gather_facts, render_card, write_card
 from nlp_transfer.publishing.origin import BaseModel, find_base, read_card_head
+from nlp_transfer.publishing.plain_code import PlainTranslation
 from nlp_transfer.reporting.report import TransferReport
 
 BASE = BaseModel("some/encoder", "some/encoder", "abc123", "apache-2.0", "its card on the Hub")
@@ -150,7 +151,8 @@ def test_a_run_without_source_calibration_and_figures_says_so() -> None:
 
 
 def test_a_translation_card_names_its_languages_and_no_pipeline() -> None:
-    card = render_card(facts(translation_content(), label_names=[]))
+    plain = PlainTranslation(">>gl<< ", None, None, num_beams=4, max_length_tokens=64, target_ratio=2.5)
+    card = render_card(facts(translation_content(), label_names=[], plain=plain))
     data = ModelCard(card).data
     assert (data.pipeline_tag, data.language) == ("translation", ["en", "gl"])
     assert data.metrics == ["chrf", "bleu"]
@@ -158,7 +160,7 @@ def test_a_translation_card_names_its_languages_and_no_pipeline() -> None:
     assert "Translates sentences from en to gl." in card
     assert "| adapted | source, then target | 51.2 (49.0 to 53.5) |" in card
     assert 'model.translate(["Save the file"])' in card
-    assert "AutoModelForSeq2SeqLM" in card
+    assert 'inputs = tokenizer(">>gl<< Save the file", return_tensors="pt")' in card
     assert "pipeline(" not in card
     assert "target pairs" in card
 

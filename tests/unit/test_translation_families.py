@@ -3,7 +3,10 @@ translated alike by this package and by plain transformers."""
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import dataclasses
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +15,15 @@ from typing import Any
 import pytest
 import torch
 from tiny_translation import CODES, FAMILIES, easy_pairs, english, translated
+from transformers import GenerationConfig
 
+from nlp_transfer import load_adapted
 from nlp_transfer.data.pairs import Pairs
 from nlp_transfer.errors import DataError, ModelError
 from nlp_transfer.inference.translator import Translator, load_translation_model
 from nlp_transfer.models.generation import generate
-from nlp_transfer.models.translation import LoadedTranslator, Use, load_tokens, load_translator
+from nlp_transfer.models.translation import LoadedTranslator, Use, describe, load_tokens, load_translator
+from nlp_transfer.publishing.plain_code import plain_translation
 from nlp_transfer.publishing.save_translation import save_translator
 from nlp_transfer.training.adapt_translation import TranslationProcedure, train_translator
 
@@ -195,6 +201,28 @@ def plain_translations(
         output = model.generate(**inputs, **settings, early_stopping=beams > 1)
         found.append(tokenizer.decode(output[0], skip_special_tokens=True))
     return found
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_the_code_in_a_card_translates_alike(trained: Trained, beams: int, tmp_path: Path) -> None:
+    """As a stranger runs it: what it prints is what `load_adapted(...).translate` returns."""
+    folder = tmp_path / "model"
+    shutil.copytree(trained.folder, folder)
+    if beams > 1:
+        # A model of two steps may write padding, which only this package takes for an end.
+        settings = GenerationConfig.from_pretrained(folder)
+        settings.suppress_tokens = [trained.loaded.tokenizer.pad_token_id]
+        settings.save_pretrained(folder)
+    # The second direction is not what the files alone make `generate` write.
+    second = CODES[trained.family][2]
+    for target in dict.fromkeys(["es", second]):
+        describe(folder, Use([("en", target)], max_length_tokens=48, num_beams=beams, target_ratio=1.25))
+        for text in ["the red file", "an old house"]:
+            code = plain_translation(folder).code(f'"{folder}"', text)
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(code, {})
+            assert ast.literal_eval(printed.getvalue()) == load_adapted(folder).translate([text])
 
 
 @pytest.mark.parametrize("beams", [1, 3])
