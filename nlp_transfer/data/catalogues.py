@@ -23,7 +23,7 @@ from nlp_transfer.data.members import WILD, Member, open_members, short_name
 from nlp_transfer.data.pair_rows import pairs_of_rows, read_table
 from nlp_transfer.data.raw_pairs import OtherLanguageError, RawPair
 from nlp_transfer.data.sources import open_source, split_hash
-from nlp_transfer.data.tables import read_source
+from nlp_transfer.data.tables import read_source, text_encoding
 from nlp_transfer.data.xml_files import read_tmx, read_xliff
 from nlp_transfer.errors import DataError
 
@@ -103,10 +103,11 @@ def read_aligned(src_uri: str, tgt_uri: str, *, encoding: str = "utf-8") -> Iter
                 counts = [counts[0] + (source is not None), counts[1] + (target is not None)]
                 if source is not None and target is not None:
                     yield RawPair(source.rstrip("\r\n"), target.rstrip("\r\n"), f"{src_uri}, line {number}")
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
+            reason = error.reason if isinstance(error, UnicodeDecodeError) else error
             raise DataError(
                 f"{src_uri} or {tgt_uri} is not {encoding} text near line {max(counts) + 1} "
-                f"({error.reason}); set encoding"
+                f"({reason}); set encoding"
             ) from error
         except CUT_GZIP as error:
             raise DataError(f"{src_uri} or {tgt_uri} is not a whole gzip file: {error}") from error
@@ -222,10 +223,5 @@ def _open_text(uri: str, encoding: str) -> io.TextIOWrapper:
     stream = open_source(uri)
     if split_hash(uri)[0].endswith(".gz"):
         stream = cast(BinaryIO, gzip.GzipFile(fileobj=stream))
-    try:
-        # Only a line feed ends a line: a translation may hold what Unicode or a Macintosh takes for one.
-        return io.TextIOWrapper(
-            stream, encoding="utf-8-sig" if encoding.lower() == "utf-8" else encoding, newline="\n"
-        )
-    except LookupError as error:
-        raise DataError(f"{uri}: there is no text encoding {encoding!r}") from error
+    # Only a line feed ends a line: a translation may hold what Unicode or a Macintosh takes for one.
+    return io.TextIOWrapper(stream, encoding=text_encoding(encoding, uri), newline="\n")

@@ -207,7 +207,7 @@ def _first_cells(stream: io.BufferedReader, format: str, encoding: str) -> list[
         line = next(iter(io.StringIO(head.decode(encoding, "replace").removeprefix("\ufeff"))), "").rstrip(
             "\r\n"
         )
-    except LookupError:
+    except (LookupError, ValueError):
         return []
     if format == "tsv":
         return line.split("\t")

@@ -147,16 +147,16 @@ def _decoded(content: bytes, name: str, encoding: str, *, exact: bool) -> tuple[
         text = content.decode(charset)
         if exact and text.encode(charset, "replace") != content:
             raise LookupError(stated)
-    except LookupError as error:
-        raise DataError(
-            f"{name}: its header names {stated!r}, which is no encoding for catalogues; write "
-            '"Content-Type: text/plain; charset=UTF-8\\n" and save it as UTF-8'
-        ) from error
     except UnicodeError as error:
         place, newline = getattr(error, "start", 0), b"\n"
         raise DataError(
             f"{name}, line {content.count(newline, 0, place) + 1}: not {charset} text (byte "
             f"0x{content[place : place + 1].hex()}); convert the file, or mend the charset in its header"
+        ) from error
+    except (LookupError, ValueError) as error:
+        raise DataError(
+            f"{name}: its header names {stated!r}, which is no encoding for catalogues; write "
+            '"Content-Type: text/plain; charset=UTF-8\\n" and save it as UTF-8'
         ) from error
     return charset, text
 

@@ -82,7 +82,7 @@ def read_rows(
         if format == "parquet":
             yield from _read_parquet(stream, name)
             return
-        text = io.TextIOWrapper(stream, encoding=_checked_encoding(encoding, name), newline="")
+        text = io.TextIOWrapper(stream, encoding=text_encoding(encoding, name), newline="")
         if format == "jsonl":
             yield from _read_jsonl(text, name)
         elif format == "txt":
@@ -91,6 +91,10 @@ def read_rows(
             yield from _read_delimited(text, name, columns, tab=format == "tsv")
     except UnicodeDecodeError as error:
         raise DataError(_encoding_advice(error, name, encoding)) from error
+    except UnicodeError as error:
+        raise DataError(
+            f"{name} is not {encoding} text ({error}); set encoding to the one it was written in"
+        ) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{name} is not a whole gzip file: {error}") from error
 
@@ -112,10 +116,16 @@ def format_of(name: str) -> str:
     return FORMATS[suffix]
 
 
-def _checked_encoding(encoding: str, name: str) -> str:
+def text_encoding(encoding: str, name: str) -> str:
+    """Return what to open a file with; a byte-order mark of UTF-8 is skipped.
+
+    Raises:
+        DataError: there is no such encoding, or it makes no text out of bytes, as base64 and zip do not.
+    """
     try:
         found = codecs.lookup(encoding).name
-    except LookupError as error:
+        "".encode(found)
+    except (LookupError, ValueError) as error:
         raise DataError(f"{name}: there is no text encoding {encoding!r}") from error
     return "utf-8-sig" if found == "utf-8" else found
 
@@ -182,7 +192,10 @@ def _read_jsonl(text: io.TextIOWrapper, name: str) -> Iterator[Row]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # a ValueError is an integer of thousands of digits, too
             raise DataError(f"{name}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise DataError(
@@ -197,10 +210,26 @@ def _read_parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
 
     try:
         file = pyarrow.parquet.ParquetFile(stream if stream.seekable() else io.BytesIO(stream.read()))
+        columns = file.schema_arrow.names
+        if len(set(columns)) < len(columns):
+            raise DataError(f"{name}: two columns have the same name among {columns}")
         for batch in file.iter_batches(batch_size=4096):
-            yield from batch.to_pylist()
+            values = [_plain_values(batch.column(column), column, name) for column in columns]
+            # A file may have rows and no columns.
+            yield from (dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True))
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{name} is not a parquet file: {error}") from error
+
+
+def _plain_values(values: Any, column: str, name: str) -> list[Any]:
+    """Return a parquet column's values as Python's own."""
+    try:
+        return list(values.to_pylist())
+    except (OverflowError, ValueError) as error:  # a date past the year 9999, text that is not UTF-8
+        raise DataError(
+            f"{name}: column {column!r} ({values.type}) holds a value that cannot be read ({error}); leave "
+            "the column out, or write it as text"
+        ) from error
 
 
 def _read_hub(uri: str) -> Iterator[Row]:

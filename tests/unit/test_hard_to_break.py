@@ -6,10 +6,12 @@ The readers of translations are fuzzed in test_pair_readers.py.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +59,66 @@ def test_json_lines_come_back_as_they_were_written(rows: list[dict[str, Any]]) -
         assert rows_of(content.encode(), "a.jsonl") == rows
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "txt", "parquet", "csv.gz"])
+def lines_of(text: str) -> list[str]:
+    """Split as every reader of text does: at a line feed, a carriage return, or both."""
+    return [line.decode() for line in text.encode().splitlines()]
+
+
+def rows_in_csv(text: str) -> int:
+    first = (lines_of(text) or [""])[0]
+    separator = ";" if ";" in first and "," not in first else ","
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    return sum(1 for record in records if record) - 1
+
+
+# How many rows a text holds that could be read, told without the reader.
+ROWS_IN: dict[str, Callable[[str], int]] = {
+    "csv": rows_in_csv,
+    "csv.gz": rows_in_csv,
+    "tsv": lambda text: sum(1 for line in lines_of(text) if line) - 1,
+    "jsonl": lambda text: sum(1 for line in lines_of(text) if line.strip()),
+    "txt": lambda text: len(lines_of(text)),
+}
+# Pieces that make whole tables often: bytes at random hardly ever do.
+TABLE_PIECES = st.lists(
+    st.sampled_from(
+        [
+            "a",
+            "b,c",
+            ",",
+            ";",
+            "\t",
+            "\n",
+            "\r\n",
+            "\r",
+            '"',
+            '"x\ny"',
+            "{}",
+            '{"a": 1}',
+            " ",
+            "\0",
+            "\x85",
+            "\u2028",
+        ]
+    ),
+    max_size=30,
+).map("".join)
+
+
+@pytest.mark.parametrize("suffix", [*ROWS_IN, "parquet"])
 @FUZZED
 @given(
-    content=st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))
+    content=st.binary(max_size=200)
+    | (TABLE_PIECES | st.text(max_size=100)).map(lambda text: text.encode("utf-8", "replace"))
 )
-def test_any_bytes_are_rows_or_one_error(suffix: str, content: bytes) -> None:
+def test_any_bytes_are_all_their_rows_or_one_error(suffix: str, content: bytes) -> None:
     try:
-        rows = rows_of(content, f"a.{suffix}")
+        rows = rows_of(gzip.compress(content) if suffix.endswith("gz") else content, f"a.{suffix}")
     except TransferError as error:
         assert str(error).startswith(f"a.{suffix}")
     else:
         assert all(isinstance(row, dict) for row in rows)
+        assert len(rows) == ROWS_IN[suffix](content.decode("utf-8-sig"))
 
 
 # Labels ------------------------------------------------------------------------------------------------

@@ -21,6 +21,24 @@ def rows(content: bytes, name: str, **options: Any) -> list[dict[str, Any]]:
     return list(read_rows(io.BytesIO(content), name=name, **options))
 
 
+def typed_parquet(kind: str, numbers: list[int], *, names: Sequence[str] = ("when",)) -> bytes:
+    """Write the same integers as columns of a type that they stand for."""
+    import pyarrow
+    import pyarrow.parquet
+
+    width = 32 if kind == "date32" else 64
+    kinds = {
+        "date32": pyarrow.date32(),
+        "int64": pyarrow.int64(),
+        "duration[s]": pyarrow.duration("s"),
+        "timestamp[s]": pyarrow.timestamp("s"),
+    }
+    column = pyarrow.array(numbers, pyarrow.int32() if width == 32 else pyarrow.int64()).cast(kinds[kind])
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table([column] * len(names), names=list(names)), stream)
+    return stream.getvalue()
+
+
 def parquet_bytes(**columns: list[Any]) -> bytes:
     import pyarrow
     import pyarrow.parquet
@@ -110,6 +128,33 @@ LATIN = "text,label\n" + f"{FRENCH},1\n" * 20
         ),
         (b"text,label\n", "a", {}, r"a: the format is not known by its name"),
         (b"text,label\n", "a.csv", {"encoding": "utf-9"}, r"there is no text encoding 'utf-9'"),
+        (b"text,label\na,1\n", "a.csv", {"encoding": "base64"}, r"there is no text encoding 'base64'"),
+        (b"text,label\na,1\n", "a.jsonl", {"encoding": "rot13"}, r"there is no text encoding 'rot13'"),
+        (b"text,label\na,1\n", "a.txt", {"encoding": "zip"}, r"there is no text encoding 'zip'"),
+        (b"text,label\na,1\n", "a.csv", {"encoding": "undefined"}, r"there is no text encoding 'undefined'"),
+        (b"text,label\na,1\n", "a.csv", {"encoding": "a\0b"}, r"there is no text encoding 'a"),
+        (b"text,label\na,1\n", "a.csv", {"encoding": "punycode"}, r"a\.csv is not punycode text \(Invalid"),
+        (b"text,label\na,1\n", "a.csv", {"encoding": "utf-16"}, r"a\.csv is not utf-16 text \(UTF-16 stream"),
+        (
+            b'{"text": "a"}\n{"n": ' + b"9" * 5000 + b"}",
+            "a.jsonl",
+            {},
+            r"a\.jsonl, line 2: not JSON \(Exceeds",
+        ),
+        (
+            typed_parquet("date32", [2**31 - 1]),
+            "a.parquet",
+            {},
+            r"a\.parquet: column 'when' \(date32\[day\]\) holds a value that cannot be read",
+        ),
+        (typed_parquet("duration[s]", [2**62]), "a.parquet", {}, r"column 'when' \(duration\[s\]\) holds"),
+        (typed_parquet("timestamp[s]", [2**62]), "a.parquet", {}, r"column 'when' \(timestamp\[s\]\) holds"),
+        (
+            typed_parquet("int64", [1], names=["when", "when"]),
+            "a.parquet",
+            {},
+            r"a\.parquet: two columns have the same name among \['when', 'when'\]",
+        ),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.csv", {}, r"is not utf-8 text \(it looks like a binary file\)"),
         (b"PK\x03\x04\0\0\n", "a.csv", {}, r"is not text \(it looks like a binary file\)"),
         ("text,label\na,1\n".encode("utf-16"), "a.csv", {}, r"is not utf-8 text; set encoding: utf-16"),
