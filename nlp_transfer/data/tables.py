@@ -195,7 +195,7 @@ def _read_jsonl(text: io.TextIOWrapper, name: str) -> Iterator[Row]:
         except (
             ValueError,
             RecursionError,
-        ) as error:  # a ValueError is an integer of thousands of digits, too
+        ) as error:  # ValueError alone: thousands of digits
             raise DataError(f"{name}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise DataError(

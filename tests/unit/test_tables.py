@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def typed_parquet(kind: str, numbers: list[int], *, names: Sequence[str] = ("whe
         "date32": pyarrow.date32(),
         "int64": pyarrow.int64(),
         "duration[s]": pyarrow.duration("s"),
-        "timestamp[s]": pyarrow.timestamp("s"),
+        "timestamp[ms]": pyarrow.timestamp("ms"),
     }
     column = pyarrow.array(numbers, pyarrow.int32() if width == 32 else pyarrow.int64()).cast(kinds[kind])
     stream = io.BytesIO()
@@ -148,7 +148,12 @@ LATIN = "text,label\n" + f"{FRENCH},1\n" * 20
             r"a\.parquet: column 'when' \(date32\[day\]\) holds a value that cannot be read",
         ),
         (typed_parquet("duration[s]", [2**62]), "a.parquet", {}, r"column 'when' \(duration\[s\]\) holds"),
-        (typed_parquet("timestamp[s]", [2**62]), "a.parquet", {}, r"column 'when' \(timestamp\[s\]\) holds"),
+        (
+            typed_parquet("timestamp[ms]", [2**62]),
+            "a.parquet",
+            {},
+            r"column 'when' \(timestamp\[ms\]\) holds",
+        ),
         (
             typed_parquet("int64", [1], names=["when", "when"]),
             "a.parquet",
