@@ -134,7 +134,9 @@ def test_the_interval_covers_what_is_saved(seeds):
     found = simulated(transfer, seeds)
     covered = [each.ratio.low <= truth <= each.ratio.high for each in found]
     assert np.mean(covered) >= 0.9
-    assert np.mean([each.ratio.low > 0 and each.ratio.high < math.inf for each in found]) > 0.8
+    # Three seeds leave the last point of transfer within reach of S* in one trial of three.
+    finite = [each.ratio.low > 0 and each.ratio.high < math.inf for each in found]
+    assert np.mean(finite) > (0.6 if seeds == 3 else 0.9)
     assert not any(each.surely_costs for each in found)
 
 
