@@ -76,17 +76,40 @@ def bootstrap_p(differences: Array) -> float:
     return float(min(1.0, 2 * (min(below, above) + 1) / (len(differences) + 1)))
 
 
-def mcnemar_p(first_correct: npt.NDArray[np.bool_], second_correct: npt.NDArray[np.bool_]) -> float:
+def mcnemar_p(
+    first_correct: npt.NDArray[np.bool_],
+    second_correct: npt.NDArray[np.bool_],
+    *,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> float:
     """Exact two-sided McNemar test of two classifiers on the same rows (McNemar 1947; binomial form).
+
+    With groups it is the exact sign-flip test of whole groups: d is the rows of a group that the first alone
+    has right minus those of the second alone, and p the share of all sign changes of the groups' d whose sum
+    is as far from zero (Fisher's randomisation test, Good 2005, Permutation, parametric and bootstrap tests,
+    section 3.2). Where each row is a group of its own, that is McNemar's test.
+
+    Args:
+        first_correct: whether each row is right under the first, shape (rows,).
+        second_correct: under the second.
+        groups: group number of each row, or None.
 
     >>> mcnemar_p(np.array([True] * 8 + [False] * 2), np.array([False] * 8 + [True] * 2)) < 0.2
     True
     """
-    first_only = int((first_correct & ~second_correct).sum())
-    second_only = int((~first_correct & second_correct).sum())
-    if first_only + second_only == 0:
-        return 1.0
-    return float(stats.binomtest(first_only, first_only + second_only, 0.5).pvalue)
+    differences = first_correct.astype(np.int64) - second_correct.astype(np.int64)
+    if groups is not None:
+        differences = np.bincount(groups, weights=differences).round().astype(np.int64)
+    # With coins b of 0 or 1 a flipped sum is 2 (sum of b |d|) - (sum of |d|): a binomial for the groups of
+    # one |d|, and the distribution of all of these added up.
+    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
+    chances = np.ones(1)
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        spread = np.zeros(size * count + 1)
+        spread[::size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        chances = np.convolve(chances, spread)
+    sums = 2 * np.arange(len(chances)) - (len(chances) - 1)
+    return float(min(1.0, chances[np.abs(sums) >= abs(int(differences.sum()))].sum()))
 
 
 @dataclass(frozen=True)
