@@ -17,6 +17,7 @@ from nlp_transfer.diagnostics.estimates import Estimate, mean_over_seeds, missin
 from nlp_transfer.findings import Finding
 
 Curve = Mapping[int, Sequence[float]]
+Means = Mapping[int, float]
 Relation = Literal["=", ">=", "<=", "<", "unknown"]
 MIN_SEEDS = 3
 # Below 1 transfer needs more labels than learning without it.
@@ -60,8 +61,12 @@ def labels_needed(curve: Curve, score: float) -> LabelsNeeded:
         curve: training size to the scores of its seeds.
         score: in the curve's unit.
     """
+    return _needed(_means(curve), score)
+
+
+def _needed(curve: Means, score: float) -> LabelsNeeded:
     sizes = sorted(curve)
-    means = [float(np.mean(curve[size])) for size in sizes]
+    means = [curve[size] for size in sizes]
     if means[0] >= score:
         return LabelsNeeded(float(sizes[0]), at_most=True)
     for before, after, low, high in zip(sizes, sizes[1:], means, means[1:], strict=False):
@@ -90,7 +95,7 @@ def labels_saved(transfer: Curve, scratch: Curve, *, seed: int = 0) -> LabelsSav
         seed: of the resamples.
     """
     seeds = min(len(scores) for curve in (transfer, scratch) for scores in curve.values())
-    score = max(float(np.mean(scores)) for scores in scratch.values())
+    score = max(_means(scratch).values())
     needed = labels_needed(transfer, score), labels_needed(scratch, score)
     ratio, relation = _ratio(*needed, largest=max(transfer))
     if seeds < MIN_SEEDS:
@@ -176,10 +181,14 @@ def _ratio(transfer: LabelsNeeded, scratch: LabelsNeeded, *, largest: int) -> tu
     return scratch.labels / transfer.labels, relation
 
 
-def _ends(transfer: Curve, scratch: Curve) -> tuple[float, float, bool]:
+def _means(curve: Curve) -> Means:
+    return {size: float(np.mean(scores)) for size, scores in curve.items()}
+
+
+def _ends(transfer: Means, scratch: Means) -> tuple[float, float, bool]:
     """Return between which ends one resample's ratio lies, and whether it is surely below 1."""
-    score = max(float(np.mean(scores)) for scores in scratch.values())
-    needed = labels_needed(transfer, score), labels_needed(scratch, score)
+    score = max(scratch.values())
+    needed = _needed(transfer, score), _needed(scratch, score)
     ratio, relation = _ratio(*needed, largest=max(transfer))
     if ratio is None:
         return (*OPEN, False)
@@ -189,8 +198,8 @@ def _ends(transfer: Curve, scratch: Curve) -> tuple[float, float, bool]:
     return low, high, below
 
 
-def _redrawn(curve: Curve, generator: np.random.Generator) -> Iterator[Curve]:
-    """Yield `RESAMPLES` curves whose means are drawn from what the seeds leave open.
+def _redrawn(curve: Curve, generator: np.random.Generator) -> Iterator[Means]:
+    """Yield the means of `RESAMPLES` curves, drawn from what the seeds leave open.
 
     Args:
         curve: training size to the scores of its seeds.
@@ -201,8 +210,8 @@ def _redrawn(curve: Curve, generator: np.random.Generator) -> Iterator[Curve]:
     own = np.asarray([np.var(scores, ddof=1) for scores in curve.values()])
     variance = (own + np.mean(own * sizes) / sizes) / 2
     steps = generator.standard_t(2 * (seeds - 1), size=(RESAMPLES, len(sizes))) * np.sqrt(variance / seeds)
-    for means in np.asarray([np.mean(scores) for scores in curve.values()]) + steps:
-        yield {size: [mean] for size, mean in zip(curve, means.tolist(), strict=True)}
+    for means in (np.asarray(list(_means(curve).values())) + steps).tolist():
+        yield dict(zip(curve, means, strict=True))
 
 
 def _interval_words(ratio: Estimate) -> str:
