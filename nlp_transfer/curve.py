@@ -200,9 +200,6 @@ def summed_up(task: str, reports: dict[int, TransferReport]) -> LearningCurve:
     against = next((system for system in AGAINST[task] if system in bare.systems), AGAINST[task][0])
     saved = None
     if {"adapted", against} <= set(bare.systems) and len(bare.sizes) > 1:
-        without = bare.curve_of(against)
-        # S* is what learning without transfer reaches with the most labels.
-        best = max(sum(scores) / len(scores) for scores in without.values())
-        saved = labels_saved(bare.curve_of("adapted"), without, score=best)
+        saved = labels_saved(bare.curve_of("adapted"), bare.curve_of(against))
     areas = {system: area_under_curve(bare.curve_of(system)) for system in bare.systems}
     return dataclasses.replace(bare, areas=areas, saved=saved)

@@ -21,6 +21,7 @@ from nlp_transfer.diagnostics.calibration import fit_temperature
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import weight_drift
 from nlp_transfer.diagnostics.text_mismatch import words_of
+from nlp_transfer.evaluation.compare import number_groups
 from nlp_transfer.evaluation.predictions import write_predictions
 from nlp_transfer.evidence_files import (
     read_temperature_fit,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 MAX_TEXTS = 1_000
 # Learnt rows that are scored again: 1% false positives of the test rows decide the rest.
 MAX_LEARNT_ROWS = 2_000
+# Source dev rows that are scored: their accuracy is known to 3 points then.
+MAX_SOURCE_DEV_ROWS = 1_000
 WEIGHTS_MOVE = ("full", "lora", "lp_ft")
 
 
@@ -83,6 +86,8 @@ class EvidenceKeeper:
             self._calibrate()
         with self._timed("learnt rows"):
             self._keep_learnt([name for name in ("zero_shot", "adapted") if name in systems])
+        with self._timed("source dev rows"):
+            self._keep_source_dev()
         with self._timed("features"):
             self._keep_texts()
         with self._timed("weights"):
@@ -95,7 +100,7 @@ class EvidenceKeeper:
             if len(rows):
                 logits = self._logits("adapted", rows.texts, what="dev rows")
                 self._write("adapted", "dev", rows, logits)
-            temperature = fit_temperature(logits, rows.labels)
+            temperature = fit_temperature(logits, rows.labels, groups=number_groups(rows.groups))
         self._give(temperature.temperature)
         write_temperature_fit(self.maker.folder, temperature)
 
@@ -115,6 +120,15 @@ class EvidenceKeeper:
         drawn = train.take(sample(len(train), MAX_LEARNT_ROWS, seed=self.maker.seed))
         for system in systems if len(drawn) else ():
             self._write(system, "train", drawn, self._logits(system, drawn.texts, what="learnt rows"))
+
+    def _keep_source_dev(self) -> None:
+        """Score dev rows of the source with the adapted model, where both domains have such rows."""
+        source = self.data.source
+        if source is None or not len(source.dev) or not len(self.data.target.dev):
+            return
+        drawn = source.dev.take(sample(len(source.dev), MAX_SOURCE_DEV_ROWS, seed=self.maker.seed))
+        logits = self._logits("adapted", drawn.texts, what="source dev rows")
+        self._write("adapted", "dev", drawn, logits, domain="source")
 
     def _keep_texts(self) -> None:
         """Encode and count a sample of each domain's texts; what a probe encoded before is in the cache.
@@ -175,11 +189,13 @@ class EvidenceKeeper:
         logits: npt.NDArray[np.float64] = scorer.logits(texts, label=f"score {system} on {what}")
         return logits
 
-    def _write(self, system: str, split: str, rows: Rows, logits: npt.NDArray[np.float64]) -> None:
+    def _write(
+        self, system: str, split: str, rows: Rows, logits: npt.NDArray[np.float64], *, domain: str = "target"
+    ) -> None:
         from nlp_transfer.inference.predict import softmax
 
         self.predictions.mkdir(parents=True, exist_ok=True)
-        path = self.predictions / f"{system}.target_{split}.jsonl"
+        path = self.predictions / f"{system}.{domain}_{split}.jsonl"
         write_predictions(path, rows, softmax(logits), self.data.label_names)
 
     @contextmanager

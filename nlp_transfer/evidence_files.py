@@ -64,7 +64,7 @@ def read_answers(path: Path, label_names: Sequence[str]) -> Answers | None:
     found = read_predicted(path)
     order = [found.label_names.index(name) for name in label_names]
     labels = np.asarray([list(label_names).index(label) for label in found.labels], dtype=np.int64)
-    return Answers(found.probabilities[:, order], labels)
+    return Answers(found.probabilities[:, order], labels, found.groups)
 
 
 def write_texts(run_folder: Path, arrays: Mapping[str, Any]) -> None:

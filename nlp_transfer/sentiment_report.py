@@ -134,6 +134,7 @@ def finished_run(
         seed=recipe.training_seed(recipe.first_seed),
         learnt={system: answers for system, answers in learnt.items() if answers is not None},
         dev=read_answers(predictions / "adapted.target_dev.jsonl", labels),
+        source_dev=read_answers(predictions / "adapted.source_dev.jsonl", labels),
         temperature=read_temperature_fit(recipe.folder),
         trust=read_trust(recipe.folder),
         samples=read_texts(recipe.folder),
@@ -190,11 +191,14 @@ def _per_seed(recipe: SentimentTransfer, system: str, domain: str) -> list[Any]:
 
 
 def _signatures(recipe: SentimentTransfer) -> dict[str, str]:
-    of_groups = " of groups" if recipe.data.target.test.groups is not None else ""
+    grouped = recipe.data.target.test.groups is not None
+    of_groups = " of groups" if grouped else ""
     return {
         "accuracy": "share of rows",
         "macro_f1": "average: macro, zero_division: 0",
         "matthews_correlation": "multi-class (Gorodkin)",
         "expected_calibration_error": f"bins: 15, equal width; {PROBABILITIES}",
+        "mcnemar_p": "the first seed's labels, two-sided; "
+        + ("exact sign flips of whole groups" if grouped else "exact binomial"),
         "interval": f"percentile bootstrap, {recipe.config.evaluation.bootstrap} resamples{of_groups}",
     }

@@ -16,11 +16,10 @@ from nlp_transfer.diagnostics.estimates import (
     judged,
     missing,
     resampled,
-    share,
     too_few,
 )
 from nlp_transfer.evaluation.intervals import bootstrap_weights, percentile_interval
-from nlp_transfer.evaluation.scores import CALIBRATION_BINS, resampled_scores
+from nlp_transfer.evaluation.scores import resampled_scores
 from nlp_transfer.findings import Finding
 
 MIN_DEV_ROWS = 50
@@ -45,18 +44,6 @@ class Temperature:
 
 
 @dataclass(frozen=True)
-class ReliabilityBin:
-    """The rows whose confidence lies between two edges."""
-
-    low: float
-    high: float
-    n: int
-    confidence: float
-    """Their mean confidence."""
-    accuracy: Estimate
-
-
-@dataclass(frozen=True)
 class Coverage:
     """Accuracy on the share of rows that the model is surest of."""
 
@@ -68,7 +55,9 @@ class Coverage:
     """Area under risk against coverage (AURC), the mean over all coverages of the error; 0 is best."""
 
 
-def fit_temperature(logits: Array, labels: Integers, *, seed: int = 0) -> Temperature:
+def fit_temperature(
+    logits: Array, labels: Integers, *, groups: Integers | None = None, seed: int = 0
+) -> Temperature:
     """Fit the temperature T of softmax(logits / T) on dev rows by maximum likelihood.
 
     Source: Guo et al. 2017, On calibration of modern neural networks, section 4.2 (temperature scaling).
@@ -76,6 +65,7 @@ def fit_temperature(logits: Array, labels: Integers, *, seed: int = 0) -> Temper
     Args:
         logits: shape (dev rows, classes); logarithms of probabilities serve as well.
         labels: true class ids, shape (dev rows,).
+        groups: group number of each row, or None; whole groups are drawn.
         seed: of the bootstrap over dev rows.
     """
     rows = len(labels)
@@ -91,6 +81,7 @@ def fit_temperature(logits: Array, labels: Integers, *, seed: int = 0) -> Temper
         rows,
         resamples=TEMPERATURE_RESAMPLES,
         seed=seed,
+        groups=groups,
     )
     estimate = Estimate(value, rows, min(low, value), max(high, value))
     return Temperature(estimate, _nll(logits, labels), _nll(logits / value, labels))
@@ -106,7 +97,9 @@ def scale(logits: Array, temperature: float) -> Array:
     return scaled
 
 
-def calibration_error(probabilities: Array, labels: Integers, *, seed: int = 0) -> Estimate:
+def calibration_error(
+    probabilities: Array, labels: Integers, *, groups: Integers | None = None, seed: int = 0
+) -> Estimate:
     """Expected calibration error over 15 equal-width bins, with a bootstrap interval over rows.
 
     Source: Guo et al. 2017, equation 3; the same number as the report's expected_calibration_error.
@@ -114,12 +107,13 @@ def calibration_error(probabilities: Array, labels: Integers, *, seed: int = 0) 
     Args:
         probabilities: shape (rows, classes).
         labels: true class ids, shape (rows,).
+        groups: group number of each row, or None; whole groups are drawn.
         seed: of the bootstrap.
     """
     rows = len(labels)
     if rows < MIN_BINNED_ROWS:
         return too_few(rows, MIN_BINNED_ROWS)
-    weights = bootstrap_weights(rows, resamples=RESAMPLES, seed=seed)
+    weights = bootstrap_weights(rows, resamples=RESAMPLES, seed=seed, groups=groups)
     whole = np.full((1, rows), 1 / rows)
     errors = resampled_scores(probabilities, labels.tolist(), np.concatenate([whole, weights]))[
         "expected_calibration_error"
@@ -128,34 +122,9 @@ def calibration_error(probabilities: Array, labels: Integers, *, seed: int = 0) 
     return Estimate(value, rows, min(low, value), max(high, value))
 
 
-def reliability_bins(
-    probabilities: Array, labels: Integers, *, bins: int = CALIBRATION_BINS
-) -> list[ReliabilityBin]:
-    """Return accuracy and confidence of each bin of confidence that holds rows, for a reliability figure.
-
-    Source: Guo et al. 2017, section 2; the accuracy's interval is Wilson's.
-
-    Args:
-        probabilities: shape (rows, classes).
-        labels: true class ids, shape (rows,).
-        bins: of equal width.
-    """
-    confidence, right = _confidence(probabilities, labels)
-    number = np.minimum((confidence * bins).astype(int), bins - 1)
-    return [
-        ReliabilityBin(
-            low=each / bins,
-            high=(each + 1) / bins,
-            n=int(inside.sum()),
-            confidence=float(confidence[inside].mean()),
-            accuracy=share(int(right[inside].sum()), int(inside.sum())),
-        )
-        for each in np.unique(number).tolist()
-        if (inside := number == each).any()
-    ]
-
-
-def accuracy_against_coverage(probabilities: Array, labels: Integers, *, seed: int = 0) -> Coverage:
+def accuracy_against_coverage(
+    probabilities: Array, labels: Integers, *, groups: Integers | None = None, seed: int = 0
+) -> Coverage:
     """Return the accuracy on the surest rows at each coverage, and the area under risk against coverage.
 
     Rows of equal confidence are taken in every order at once: their errors count evenly.
@@ -166,6 +135,7 @@ def accuracy_against_coverage(probabilities: Array, labels: Integers, *, seed: i
     Args:
         probabilities: shape (rows, classes).
         labels: true class ids, shape (rows,).
+        groups: group number of each row, or None; whole groups are drawn.
         seed: of the bootstrap over rows.
     """
     confidence, right = _confidence(probabilities, labels)
@@ -179,6 +149,7 @@ def accuracy_against_coverage(probabilities: Array, labels: Integers, *, seed: i
             rows,
             resamples=TEMPERATURE_RESAMPLES,
             seed=seed,
+            groups=groups,
         )
         value = float(1 - accuracy.mean())
         area = Estimate(value, rows, min(low, value), max(high, value))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from nlp_transfer.diagnostics.clusters import effective_rows, row_drawer
 from nlp_transfer.evaluation.intervals import bootstrap_weights, percentile_interval
 from nlp_transfer.findings import Finding, Severity
 
@@ -132,26 +133,50 @@ def share(hits: int, n: int) -> Estimate:
     >>> share(9, 10).words(".2f")
     '0.90 (95% interval 0.60 to 0.98, n = 10)'
     """
-    value, low, high = _wilson(hits, n)
-    return Estimate(value, n, low, high)
+    low, high = _wilson(hits / n, n)
+    return Estimate(hits / n, n, low, high)
 
 
-def difference_of_shares(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Estimate:
+def share_of(hits: npt.NDArray[np.bool_], groups: Integers | None) -> Estimate:
+    """Share of rows that belong together in groups, with Wilson's interval of as many as they are worth.
+
+    Args:
+        hits: shape (rows,).
+        groups: group number of each row, or None.
+    """
+    value = float(np.mean(hits))
+    low, high = _wilson(value, effective_rows(hits, groups))
+    return Estimate(value, len(hits), low, high)
+
+
+def difference_of_shares(
+    first: npt.NDArray[np.bool_],
+    second: npt.NDArray[np.bool_],
+    *,
+    groups: tuple[Integers | None, Integers | None] = (None, None),
+) -> Estimate:
     """Share of `first` minus share of `second`, of different rows, with Newcombe's interval.
 
-    It stays honest at shares of 0 and 1, where a bootstrap and a normal interval have no width.
+    It stays honest at shares of 0 and 1, where a bootstrap and a normal interval have no width. Rows that
+    belong together count as many as they are worth.
 
-    Source: Newcombe 1998, Statistics in Medicine 17, 873-890, method 10. n is that of the smaller side.
+    Source: Newcombe 1998, Statistics in Medicine 17, 873-890, method 10; groups: Rao and Scott 1992. n is the
+    number of rows of the smaller side.
 
     Args:
         first: shape (first rows,).
         second: shape (second rows,).
+        groups: group number of each row of either side, or None.
     """
     n = min(len(first), len(second))
     if n < MIN_ROWS:
         return too_few(n, MIN_ROWS)
-    a, low_a, high_a = _wilson(int(np.sum(first)), len(first))
-    b, low_b, high_b = _wilson(int(np.sum(second)), len(second))
+    sides = [
+        _wilson(float(np.mean(hits)), effective_rows(hits, each))
+        for hits, each in zip((first, second), groups, strict=True)
+    ]
+    a, b = (float(np.mean(hits)) for hits in (first, second))
+    low_a, high_a, low_b, high_b = (end for each in sides for end in each)
     value = a - b
     low, high = value - math.hypot(a - low_a, high_b - b), value + math.hypot(high_a - a, b - low_b)
     return Estimate(value, n, low, high)
@@ -168,23 +193,32 @@ def mean_over_seeds(values: Sequence[float]) -> Estimate:
 
 
 def resampled(
-    statistic: Callable[[Integers], float], rows: int, *, resamples: int, seed: int
+    statistic: Callable[[Integers], float],
+    rows: int,
+    *,
+    resamples: int,
+    seed: int,
+    groups: Integers | None = None,
 ) -> tuple[float, float]:
     """Return the 95% percentile interval of a statistic of drawn row numbers (Efron and Tibshirani 1993).
 
     Resamples for which the statistic is not finite are left out.
 
     Args:
-        statistic: takes row numbers, shape (rows,), drawn with replacement.
+        statistic: takes row numbers, drawn with replacement.
         rows: how many there are.
         resamples: of the bootstrap.
         seed: of the bootstrap.
+        groups: group number of each row, or None; whole groups are drawn.
     """
-    generator = np.random.default_rng(seed)
-    values = np.asarray([statistic(generator.integers(rows, size=rows)) for _ in range(resamples)])
+    draw = row_drawer(rows, groups, np.random.default_rng(seed))
+    values = np.asarray([statistic(draw()) for _ in range(resamples)])
     return percentile_interval(values[np.isfinite(values)])
 
 
-def _wilson(hits: int, n: int) -> tuple[float, float, float]:
-    interval = stats.binomtest(hits, n).proportion_ci(method="wilson")
-    return hits / n, float(interval.low), float(interval.high)
+def _wilson(value: float, n: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share of n rows, which may be a fraction: what grouped rows are worth."""
+    z = float(stats.norm.ppf(0.975))
+    centre, scale = value + z**2 / (2 * n), 1 + z**2 / n
+    reach = z * math.sqrt(value * (1 - value) / n + z**2 / (4 * n**2))
+    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)

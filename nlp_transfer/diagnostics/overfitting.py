@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nlp_transfer.diagnostics.estimates import Estimate, difference_of_shares, judged
+from nlp_transfer.diagnostics.estimates import Estimate, Integers, difference_of_shares, judged
 from nlp_transfer.findings import Finding
 
 Right = npt.NDArray[np.bool_]
@@ -18,6 +18,10 @@ MAX_GENERALISATION_GAP = 0.10
 # Twenty points of chrF++: pairs that were seen many times come back better than new ones, by more than labels
 # do.
 MAX_CHRF_GAP = 20.0
+OVERFITTED = "label more target rows, train for fewer epochs, or use method: probe or lora"
+SPECIALISED = (
+    "the model knows the target better than the source: raise adaptation.replay if that still matters"
+)
 # In standard errors of the best dev score: the rule by which steps are selected (training/selection.py).
 MAX_LAST_STEP_LOSS = 1.0
 
@@ -40,7 +44,9 @@ class StepLoss:
         return (self.best - self.last) / self.standard_error
 
 
-def generalisation_gap(learnt: Right, unseen: Right) -> Estimate:
+def generalisation_gap(
+    learnt: Right, unseen: Right, *, groups: tuple[Integers | None, Integers | None] = (None, None)
+) -> Estimate:
     """Accuracy on learnt rows minus accuracy on unseen ones, with Newcombe's interval.
 
     For train against dev, dev against test, and the target's dev against the source's dev alike.
@@ -50,8 +56,9 @@ def generalisation_gap(learnt: Right, unseen: Right) -> Estimate:
     Args:
         learnt: whether each row is right, shape (learnt rows,).
         unseen: whether each row is right, shape (unseen rows,).
+        groups: group number of each row of either side, or None.
     """
-    return difference_of_shares(learnt, unseen)
+    return difference_of_shares(learnt, unseen, groups=groups)
 
 
 def last_step_loss(
@@ -88,6 +95,7 @@ def generalisation_finding(
     score: str = "accuracy",
     factor: float = 100.0,
     unit: str = "points",
+    advice: str = OVERFITTED,
 ) -> Finding:
     """Word the gap between two sets of rows; warn where it is surely above `threshold`.
 
@@ -98,6 +106,7 @@ def generalisation_finding(
         score: what it is a gap of.
         factor: from the score's own unit to the one that is written.
         unit: the one that is written.
+        advice: where it warns.
     """
     return judged(
         f"generalisation_{sides[0]}_{sides[1]}".replace(" ", "_"),
@@ -106,7 +115,7 @@ def generalisation_finding(
         bad=gap.low is not None and gap.low > threshold,
         evidence=f"{score} on {sides[0]} rows is above that on {sides[1]} rows by "
         f"{gap.words('+.1f', factor=factor)}, in {unit}",
-        advice="label more target rows, train for fewer epochs, or use method: probe or lora",
+        advice=advice,
     )
 
 

@@ -17,7 +17,7 @@ from nlp_transfer.diagnostics.estimates import (
     Estimate,
     Integers,
     judged,
-    share,
+    share_of,
     too_few,
 )
 from nlp_transfer.findings import Finding
@@ -66,16 +66,20 @@ def membership_scores(base_losses: Array, adapted_losses: Array) -> Array:
     return base_losses - adapted_losses
 
 
-def membership_inference(learnt: Array, unseen: Array) -> MembershipInference:
+def membership_inference(
+    learnt: Array, unseen: Array, *, groups: tuple[Integers | None, Integers | None] = (None, None)
+) -> MembershipInference:
     """Measure how well scores tell rows that were learnt from rows that were not.
 
-    AUC with DeLong's interval on the logit scale (DeLong et al. 1988; Pepe 2003, chapter 5); true
-    positives at 1% false positives after Carlini et al. 2022, with Wilson's interval for the
-    learnt rows at that threshold.
+    AUC with DeLong's interval on the logit scale (DeLong et al. 1988; Pepe 2003, chapter 5), where there are
+    groups with the variance between these (Obuchowski 1997, Nonparametric analysis of clustered ROC curve
+    data; no group stands on both sides); true positives at 1% false positives after Carlini et al. 2022, with
+    Wilson's interval for the learnt rows at that threshold.
 
     Args:
         learnt: `membership_scores` of training rows, shape (learnt rows,).
         unseen: of held-out rows of the same domain, shape (unseen rows,).
+        groups: group number of each row of either side, or None.
 
     Returns:
         Below 30 rows on a side nothing is measured; below 100 unseen rows no rate at 1% false positives,
@@ -85,7 +89,7 @@ def membership_inference(learnt: Array, unseen: Array) -> MembershipInference:
     if n < MIN_ROWS:
         few = too_few(n, MIN_ROWS, "rows on the smaller side")
         return MembershipInference(few, few)
-    return MembershipInference(_auc(learnt, unseen), _tpr(learnt, unseen))
+    return MembershipInference(_auc(learnt, unseen, groups), _tpr(learnt, unseen, groups[0]))
 
 
 def membership_finding(
@@ -95,7 +99,10 @@ def membership_finding(
     threshold: float = MAX_MEMBERSHIP_AUC,
     tpr_threshold: float = MAX_MEMBERSHIP_TPR,
 ) -> Finding:
-    """Word how well learnt rows can be told; warn where the AUC or the rate is surely above its threshold.
+    """Word how well learnt rows can be told.
+
+    As a guard it warns by the value: where the AUC is above its threshold, and surely above chance (0.5),
+    which few rows leave by luck; or where the rate is surely above its own.
 
     Args:
         found: what was measured.
@@ -119,7 +126,7 @@ def membership_finding(
     )
 
 
-def _auc(learnt: Array, unseen: Array) -> Estimate:
+def _auc(learnt: Array, unseen: Array, groups: tuple[Integers | None, Integers | None]) -> Estimate:
     """AUC with the variance of DeLong et al. 1988, by midranks (Sun and Xu 2014)."""
     m, n = len(learnt), len(unseen)
     ranks = stats.rankdata(np.concatenate([learnt, unseen]))
@@ -127,9 +134,20 @@ def _auc(learnt: Array, unseen: Array) -> Estimate:
     above = (ranks[:m] - stats.rankdata(learnt)) / n
     below = 1 - (ranks[m:] - stats.rankdata(unseen)) / m
     value = float(above.mean())
-    variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
-    low, high = _logit_interval(value, variance, trials=min(m, n))
+    parts = [_mean_variance(each, of) for each, of in zip((above, below), groups, strict=True)]
+    trials = min(units for _, units in parts)
+    low, high = _logit_interval(value, sum(variance for variance, _ in parts), trials=trials)
     return Estimate(value, min(m, n), low, high)
+
+
+def _mean_variance(values: Array, groups: Integers | None) -> tuple[float, int]:
+    """Return the variance of a mean of rows, or of rows in groups, and how many of these there are."""
+    if groups is None:
+        return float(values.var(ddof=1) / len(values)), len(values)
+    _, number = np.unique(groups, return_inverse=True)
+    sums = np.bincount(number, weights=values - values.mean())
+    units = len(sums)
+    return units / max(1, units - 1) * float((sums**2).sum()) / len(values) ** 2, units
 
 
 def _logit_interval(value: float, variance: float, *, trials: int) -> tuple[float, float]:
@@ -144,11 +162,11 @@ def _logit_interval(value: float, variance: float, *, trials: int) -> tuple[floa
     return float(stats.logistic.cdf(centre - reach)), float(stats.logistic.cdf(centre + reach))
 
 
-def _tpr(learnt: Array, unseen: Array) -> Estimate:
+def _tpr(learnt: Array, unseen: Array, groups: Integers | None) -> Estimate:
     """Share of learnt rows above the score that at most 1% of the unseen ones are above."""
     needed = round(1 / FALSE_POSITIVE_RATE)
     if len(unseen) < needed:
         return too_few(len(unseen), needed, "held-out rows")
     allowed = int(FALSE_POSITIVE_RATE * len(unseen))
     threshold = np.sort(unseen)[::-1][allowed]
-    return share(int((learnt > threshold).sum()), len(learnt))
+    return share_of(learnt > threshold, groups)

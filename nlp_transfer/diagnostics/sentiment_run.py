@@ -28,9 +28,10 @@ from nlp_transfer.diagnostics import (
     transfer,
     unlabelled,
 )
-from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, missing, share
+from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, missing, share_of
 from nlp_transfer.diagnostics.measuring import measured
 from nlp_transfer.diagnostics.source_trust import SourceTrust, source_trust_finding
+from nlp_transfer.evaluation.compare import number_groups
 from nlp_transfer.findings import Finding
 
 # The systems that learnt from the target alone, in the order in which they are taken to compare with.
@@ -47,6 +48,8 @@ class Answers:
     """Shape (rows, classes)."""
     labels: Integers
     """True class ids, shape (rows,)."""
+    groups: Integers | None = None
+    """Group number of each row, shape (rows,), or None where rows stand alone."""
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -89,6 +92,8 @@ class FinishedRun:
     """What `zero_shot` and `adapted` say of a sample of the target's training rows."""
     dev: Answers | None = None
     """What the adapted model says of the target's dev rows."""
+    source_dev: Answers | None = None
+    """What it says of a sample of the source's dev rows."""
     temperature: calibration.Temperature | None = None
     """What was fitted on those, and stands beside the model; None where nothing was fitted."""
     trust: SourceTrust | None = None
@@ -130,7 +135,10 @@ def _mismatch(run: FinishedRun) -> Iterator[Finding]:
     texts = joined_texts(target.selection.texts, target.test.texts)
     yield text_mismatch.new_words_finding(text_mismatch.new_words(source.selection.texts, texts))
     shift = text_mismatch.label_share_difference(
-        source.selection.labels, target.test.labels, classes=len(run.data.label_names)
+        source.selection.labels,
+        target.test.labels,
+        classes=len(run.data.label_names),
+        groups=(number_groups(source.selection.groups), _groups(target)),
     )
     yield text_mismatch.label_shift_finding(shift)
     if {"source", "target"} <= set(run.samples):
@@ -154,10 +162,12 @@ def _across_domains(run: FinishedRun) -> Iterator[Finding]:
     source, target, classes = run.data.source, run.data.target, len(run.data.label_names)
     if source is None:
         return
+    groups = _groups(source), _groups(target)
     gaps = [
         transfer.domain_gap(
             _right(run.predicted["source"][system][0], source),
             _right(run.predicted["target"][system][0], target),
+            groups=groups,
         )
         for system in ("zero_shot", "adapted")
         if system in run.predicted["target"]
@@ -167,14 +177,17 @@ def _across_domains(run: FinishedRun) -> Iterator[Finding]:
     # Both are made for a model that learnt the source alone: one that learnt the target is better there.
     system = "zero_shot" if "zero_shot" in run.predicted["target"] else "adapted"
     on_source, on_target = (run.predicted[name][system][0] for name in ("source", "target"))
-    right = _right(on_target, target)
     yield unlabelled.atc_finding(
-        unlabelled.average_thresholded_confidence(on_source, source.test.labels, on_target),
+        unlabelled.average_thresholded_confidence(on_source, source.test.labels, on_target, groups=groups),
         system=system,
-        truth=share(int(right.sum()), len(right)),
+        truth=share_of(_right(on_target, target), groups[1]),
     )
     shift = unlabelled.estimate_label_shift(
-        on_source.argmax(axis=1), source.test.labels, on_target.argmax(axis=1), classes=classes
+        on_source.argmax(axis=1),
+        source.test.labels,
+        on_target.argmax(axis=1),
+        classes=classes,
+        groups=groups,
     )
     yield unlabelled.estimated_shift_finding(shift, run.data.label_names)
 
@@ -185,12 +198,14 @@ def _transfer(run: FinishedRun) -> Iterator[Finding]:
     if "difference" in verdict:
         gap = Estimate(-verdict["difference"], len(target.test), -verdict["high"], -verdict["low"])
         noise = f"row noise and {verdict['seed_noise']} seed noise"
-        yield transfer.negative_transfer_finding(gap, noise=noise)
+        yield transfer.negative_transfer_finding(gap, against=verdict["against"], noise=noise)
     if run.trust is not None:
         yield source_trust_finding(run.trust)
     if run.data.source is not None and "zero_shot" in systems:
-        harm = transfer.source_harm(_right(systems["zero_shot"][0], target), target.test.labels)
-        yield transfer.source_harm_finding(harm)
+        answered = systems["zero_shot"][0].argmax(axis=1)
+        yield transfer.source_harm_finding(
+            transfer.source_harm(answered, target.test.labels, groups=_groups(target))
+        )
     against = next((system for system in WITHOUT_SOURCE if system in systems), None)
     if against is not None:
         scores = [
@@ -215,28 +230,42 @@ def _learning(run: FinishedRun) -> Iterator[Finding]:
         dev_rows=len(run.data.target.dev),
     )
     yield overfitting.last_step_finding(loss)
-    unseen = _right(run.predicted["target"]["adapted"][0], run.data.target)
-    for side, answers in (("train", run.learnt.get("adapted")), ("dev", run.dev)):
-        if answers is not None:
-            gap = overfitting.generalisation_gap(answers.right, unseen)
-            yield overfitting.generalisation_finding(gap, sides=(side, "test"))
+    yield from _generalisation(run)
     if run.drift is not None:
         yield forgetting.drift_finding(run.drift)
     if run.costs:
         yield resources.resources_finding(run.costs, against=WITHOUT_SOURCE, stored_mb=run.stored_mb)
 
 
+def _generalisation(run: FinishedRun) -> Iterator[Finding]:
+    """Hold learnt and dev rows beside test rows, and dev rows of the two domains beside each other."""
+    target = run.data.target
+    test = Answers(run.predicted["target"]["adapted"][0], target.test.labels, _groups(target))
+    for sides, first, second, advice in (
+        (("train", "test"), run.learnt.get("adapted"), test, overfitting.OVERFITTED),
+        (("dev", "test"), run.dev, test, overfitting.OVERFITTED),
+        (("dev", "source dev"), run.dev, run.source_dev, overfitting.SPECIALISED),
+    ):
+        if first is not None and second is not None:
+            gap = overfitting.generalisation_gap(
+                first.right, second.right, groups=(first.groups, second.groups)
+            )
+            yield overfitting.generalisation_finding(gap, sides=sides, advice=advice)
+
+
 def _trust(run: FinishedRun) -> Iterator[Finding]:
     """Look at the adapted model's probabilities, with the temperature of its dev rows."""
     target, tested = run.data.target, run.predicted["target"]["adapted"][0]
     temperature = run.temperature or calibration.Temperature(missing(0, "none was fitted"), None, None)
-    before = calibration.calibration_error(tested, target.test.labels)
+    groups = _groups(target)
+    before = calibration.calibration_error(tested, target.test.labels, groups=groups)
     after = temperature.temperature
     if after.value is not None:
         scaled = calibration.scale(_logarithms(tested), after.value)
-        after = calibration.calibration_error(scaled, target.test.labels)
+        after = calibration.calibration_error(scaled, target.test.labels, groups=groups)
     yield calibration.calibration_finding(before, after, temperature)
-    yield calibration.coverage_finding(calibration.accuracy_against_coverage(tested, target.test.labels))
+    coverage = calibration.accuracy_against_coverage(tested, target.test.labels, groups=groups)
+    yield calibration.coverage_finding(coverage)
 
 
 def _membership(run: FinishedRun) -> Iterator[Finding]:
@@ -255,7 +284,8 @@ def _membership(run: FinishedRun) -> Iterator[Finding]:
             {system: Answers(per_seed[0], target.test.labels) for system, per_seed in tested.items()},
         )
     )
-    found = privacy.membership_inference(learnt, unseen)
+    groups = run.learnt["adapted"].groups, _groups(target)
+    found = privacy.membership_inference(learnt, unseen, groups=groups)
     yield privacy.membership_finding(found, reference="zero_shot" if referred else None)
 
 
@@ -276,6 +306,11 @@ def _right(probabilities: Array, domain: DomainData) -> npt.NDArray[np.bool_]:
     """Return whether each test row is right, shape (rows,)."""
     right: npt.NDArray[np.bool_] = probabilities.argmax(axis=1) == domain.test.labels
     return right
+
+
+def _groups(domain: DomainData) -> Integers | None:
+    """Return the group number of each test row, None where rows stand alone."""
+    return number_groups(domain.test.groups)
 
 
 def _history(run: FinishedRun, stage: str) -> list[Mapping[str, Any]]:

@@ -48,7 +48,9 @@ class SpeedUp:
 
     @property
     def time_ratio(self) -> float | None:
-        """Return the baseline's seconds over the adapted model's, the source stage's included."""
+        """Return the baseline's seconds over the adapted model's, without those of the source model, which is
+        made once for all targets.
+        """
         if self.baseline is None or self.adapted is None or not self.adapted.seconds:
             return None
         return None if self.baseline.seconds is None else self.baseline.seconds / self.adapted.seconds
@@ -76,7 +78,6 @@ def speed_up(
     adapted: Sequence[Record],
     baseline: Sequence[Record],
     *,
-    source_seconds: float = 0.0,
     score_key: str = "eval_accuracy",
     seconds_key: str = "seconds",
 ) -> SpeedUp:
@@ -88,7 +89,6 @@ def speed_up(
     Args:
         adapted: the adapted model's history; empty if it was not run.
         baseline: that of `scratch` or `target_only`; empty if it was not run.
-        source_seconds: what the source stage took; added to the adapted model's time, not to its steps.
         score_key: names the dev score, higher is better.
         seconds_key: names the seconds since training began.
     """
@@ -104,8 +104,6 @@ def speed_up(
         scored = any(record.get(score_key) is not None for record in adapted)
         why = "never reached the baseline's best score" if scored else "was not scored on dev rows"
         return SpeedUp(best, reached, None, f"the adapted model {why}")
-    if own.seconds is not None:
-        own = Reached(own.step, own.seconds + source_seconds)
     timed = own.seconds is not None and reached is not None and reached.seconds is not None
     return SpeedUp(best, reached, own, "" if timed else "the histories hold no seconds")
 
@@ -120,8 +118,8 @@ def speed_finding(
     Args:
         found: what was measured.
         against: the baseline's name.
-        source_seconds: what the source model took, told beside where `found` leaves it out: it is made once
-            for all targets.
+        source_seconds: what the source model took. It is made once for all targets, so it is not in the
+            ratio; the evidence tells the ratio with it too.
         threshold: of the ratio.
     """
     check = f"speed_against_{against}"
@@ -143,9 +141,20 @@ def speed_finding(
     return Finding(
         check, "warn" if ratio < threshold else "info", ratio, threshold,
         f"{at}; adapted {_words(found.adapted)}: the baseline takes {steps}, {seconds} (n = 1 run each)"
-        + (f"; the source model, made once, took {source_seconds:,.1f} s more" if source_seconds else ""),
+        + _with_source(found, source_seconds),
         "transfer did not make training faster here" if ratio < threshold else "",
     )  # fmt: skip
+
+
+def _with_source(found: SpeedUp, source_seconds: float) -> str:
+    """Tell the ratio of seconds with the source model's, where there is one."""
+    if not source_seconds:
+        return ""
+    words = f"; the source model, made once, took {source_seconds:,.1f} s more"
+    if found.time_ratio is None or found.baseline is None or found.adapted is None:
+        return words
+    whole = (found.baseline.seconds or 0.0) / ((found.adapted.seconds or 0.0) + source_seconds)
+    return f"{words}: {whole:.1f} times the seconds with it"
 
 
 def _words(reached: Reached) -> str:

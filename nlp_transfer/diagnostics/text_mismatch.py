@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from nlp_transfer.diagnostics.clusters import design_effect, resampled_shares
 from nlp_transfer.diagnostics.estimates import (
     MIN_ROWS,
     RESAMPLES,
@@ -54,7 +55,7 @@ class LabelShareDifference:
     distance: Estimate
     """Total variation: 0 equal shares, 1 no label in common; n is that of the smaller side."""
     p: float | None
-    """Of the chi-squared test of homogeneity."""
+    """Of the chi-squared test of homogeneity, of as many rows as grouped ones are worth."""
 
 
 def words_of(text: str) -> list[str]:
@@ -120,33 +121,43 @@ def tokens_per_word(token_counts: Array, word_counts: Array, *, seed: int = 0) -
 
 
 def label_share_difference(
-    source: Integers, target: Integers, *, classes: int, seed: int = 0
+    source: Integers,
+    target: Integers,
+    *,
+    classes: int,
+    groups: tuple[Integers | None, Integers | None] = (None, None),
+    seed: int = 0,
 ) -> LabelShareDifference:
     """Half the sum of absolute differences of the label shares (total variation distance).
 
-    Chance alone makes it positive, the more so the fewer rows there are: read it with p.
+    Chance alone makes it positive, the more so the fewer rows there are: read it with p. Rows that belong
+    together are drawn together, and count in the test as many as they are worth.
 
-    Source: Gibbs and Su 2002, On choosing and bounding probability metrics; p: Pearson's chi-squared test.
+    Source: Gibbs and Su 2002, On choosing and bounding probability metrics; p: Pearson's chi-squared test,
+    of counts divided by their design effect where there are groups (Rao and Scott 1992).
 
     Args:
         source: class ids, shape (source rows,).
         target: class ids, shape (target rows,).
         classes: how many there are.
+        groups: group number of each row of either side, or None.
         seed: of the bootstrap over the rows of both.
     """
     n = min(len(source), len(target))
     if n < MIN_ROWS:
         return LabelShareDifference(too_few(n, MIN_ROWS, "rows on the smaller side"), None)
     counts = np.stack([np.bincount(labels, minlength=classes) for labels in (source, target)])
+    sides = list(zip((source, target), groups, strict=True))
     shares = counts / counts.sum(axis=1, keepdims=True)
     generator = np.random.default_rng(seed)
     drawn = [
-        generator.multinomial(len(labels), share, size=RESAMPLES) / len(labels)
-        for labels, share in zip((source, target), shares, strict=True)
+        resampled_shares(labels, each, classes=classes, resamples=RESAMPLES, generator=generator)
+        for labels, each in sides
     ]
     low, high = percentile_interval(0.5 * np.abs(drawn[0] - drawn[1]).sum(axis=1))
     value = float(0.5 * np.abs(shares[0] - shares[1]).sum())
-    occurring = counts[:, counts.sum(axis=0) > 0]
+    effects = np.asarray([[design_effect(labels, each, classes=classes)] for labels, each in sides])
+    occurring = (counts / effects)[:, counts.sum(axis=0) > 0]
     p = 1.0 if occurring.shape[1] < 2 else float(stats.chi2_contingency(occurring, correction=False).pvalue)
     return LabelShareDifference(Estimate(value, n, min(low, value), max(high, value)), p)
 

@@ -1,6 +1,7 @@
-"""Did transfer help: its gain, the harm of a source, the share of the gap to an oracle that it closed.
+"""Did transfer help: the harm of a source, the share of the gap to an oracle that was closed, what is left.
 
-Scores come a row, of systems on the same test rows: right or wrong as 1 or 0, or a sentence's score.
+The gain itself is the verdict's (evaluation/compare.py). Scores come a row, of systems on the same test rows:
+right or wrong as 1 or 0, or a sentence's score.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from nlp_transfer.diagnostics.estimates import (
     difference_of_shares,
     judged,
     missing,
-    paired_difference,
     too_few,
 )
 from nlp_transfer.evaluation.intervals import bootstrap_weights, percentile_interval
@@ -27,58 +27,50 @@ from nlp_transfer.findings import Finding
 Scores = npt.NDArray[Any]
 # Harm is told as soon as the interval lies above zero.
 MAX_NEGATIVE_TRANSFER = 0.0
-# What a constant answer scores.
+# What the source model's own answers score in any order.
 MIN_SOURCE_WORTH = 0.0
 MIN_GAP_CLOSED = 0.0
+# What the systems without transfer lack, and what to do where they are better.
+LACKING = {
+    "target_only": ("which lacks the source", "leave this source out, or look at its labels: it harms here"),
+    "scratch": (
+        "which starts from random weights",
+        "this pretrained model harms here: look for one of the target's language and kind of text",
+    ),
+}
 # Ten points less on the target than on the source after adaptation: the target is not adapted to yet.
 MAX_DOMAIN_GAP = 0.10
 
 
-def transfer_gain(
-    adapted: Scores, baseline: Scores, *, groups: Integers | None = None, seed: int = 0
+def source_harm(
+    predicted: Integers, labels: Integers, *, groups: Integers | None = None, seed: int = 0
 ) -> Estimate:
-    """S_T(adapted) - S_T(baseline) on the same target rows; above 0 is help.
-
-    Source: the negative-transfer gap of Wang et al. 2019 with its sign turned; interval: paired bootstrap.
-
-    Args:
-        adapted: score of each target row, shape (rows,).
-        baseline: of `target_only` or `scratch`, with the same budget, shape (rows,).
-        groups: group number of each row, or None.
-        seed: of the bootstrap.
-    """
-    return paired_difference(adapted, baseline, groups=groups, seed=seed)
-
-
-def negative_transfer_gap(
-    with_source: Scores, target_only: Scores, *, groups: Integers | None = None, seed: int = 0
-) -> Estimate:
-    """err_T(source + target) - err_T(target only), of the same method; above 0 is harm.
-
-    Source: Wang et al. 2019, Characterizing and avoiding negative transfer (negative transfer gap).
-
-    Args:
-        with_source: score of each target row when the source was used, between 0 and 1, shape (rows,).
-        target_only: when it was not, shape (rows,).
-        groups: group number of each row, or None.
-        seed: of the bootstrap.
-    """
-    return paired_difference(target_only, with_source, groups=groups, seed=seed)
-
-
-def source_harm(source_right: npt.NDArray[np.bool_], labels: Integers) -> Estimate:
-    """Accuracy of the source model on the target, before adaptation, minus that of the most frequent class.
+    """Accuracy of the source model on the target, before adaptation, minus what its answers score by chance.
 
     Below 0 the source teaches the opposite of what the target asks for: exchanged labels, or a word that
-    means something else there. Interval: paired bootstrap.
+    means something else there. Chance is the expected agreement of as many answers and labels of each class
+    in any order, so that a source which expects other label shares than the target's is no suspect.
+
+    Source: Cohen 1960, A coefficient of agreement for nominal scales (p_o - p_c, kappa's numerator); as
+    source_trust.py asks it of training rows. Interval: bootstrap over rows or groups.
 
     Args:
-        source_right: whether the source model is right on each target row, shape (rows,).
-        labels: true class ids of these, shape (rows,).
+        predicted: class ids that the source model answers, shape (rows,).
+        labels: true class ids, shape (rows,).
+        groups: group number of each row, or None.
+        seed: of the bootstrap.
     """
-    return paired_difference(
-        source_right.astype(np.float64), (labels == np.bincount(labels).argmax()).astype(np.float64)
-    )
+    rows = len(labels)
+    if rows < MIN_ROWS:
+        return too_few(rows, MIN_ROWS)
+    classes = int(max(predicted.max(), labels.max())) + 1
+    weights = bootstrap_weights(rows, resamples=RESAMPLES, seed=seed, groups=groups)
+    whole = np.concatenate([np.full((1, rows), 1 / rows), weights])
+    answered, true = (whole @ np.eye(classes)[ids] for ids in (predicted, labels))
+    # Rounded, so that a constant answer is at chance and not a hair's breadth below it.
+    above_chance = np.round(whole @ (predicted == labels) - (answered * true).sum(axis=1), 12)
+    value, (low, high) = float(above_chance[0]), percentile_interval(above_chance[1:])
+    return Estimate(value, rows, min(low, value), max(high, value))
 
 
 def gap_closed(
@@ -116,7 +108,12 @@ def gap_closed(
     return Estimate(value, rows, min(low, value), max(high, value))
 
 
-def domain_gap(source_right: npt.NDArray[np.bool_], target_right: npt.NDArray[np.bool_]) -> Estimate:
+def domain_gap(
+    source_right: npt.NDArray[np.bool_],
+    target_right: npt.NDArray[np.bool_],
+    *,
+    groups: tuple[Integers | None, Integers | None] = (None, None),
+) -> Estimate:
     """Accuracy on the source's test rows minus accuracy on the target's, with Newcombe's interval.
 
     Taken before adaptation (the source model) and after (the adapted one), it shows what adapting closed.
@@ -124,40 +121,47 @@ def domain_gap(source_right: npt.NDArray[np.bool_], target_right: npt.NDArray[np
     Args:
         source_right: whether each source test row is right, shape (source rows,).
         target_right: whether each target test row is right, shape (target rows,).
+        groups: group number of each row of either side, or None.
     """
-    return difference_of_shares(source_right, target_right)
+    return difference_of_shares(source_right, target_right, groups=groups)
 
 
 def negative_transfer_finding(
-    gap: Estimate, *, noise: str = "row noise alone", threshold: float = MAX_NEGATIVE_TRANSFER
+    gap: Estimate, *, against: str, noise: str = "row noise alone", threshold: float = MAX_NEGATIVE_TRANSFER
 ) -> Finding:
-    """Word the harm of the source; warn where it is surely above `threshold`.
+    """Word the harm of what was transferred; warn where it is surely above `threshold`.
+
+    Source: Wang et al. 2019, Characterizing and avoiding negative transfer (negative transfer gap):
+    err_T(source + target) - err_T(target only), of the same method.
 
     Args:
-        gap: errors with the source minus without it.
+        gap: errors of `adapted` minus those of `against`.
+        against: what the verdict was held against. `target_only` lacks the source; `scratch` the pretrained
+            model too, where there is no source model.
         noise: what its interval holds.
         threshold: what its lower end is held against.
     """
+    lacks, advice = LACKING.get(against, LACKING["target_only"])
     return judged(
         "negative_transfer",
         gap,
         threshold=threshold,
         bad=gap.low is not None and gap.low > threshold,
-        evidence="errors on the target with the source minus without it: "
+        evidence=f"errors on the target of adapted minus those of {against}, {lacks}: "
         f"{gap.words('+.1f', factor=100)}, in points, {noise}",
-        advice="leave this source out, or look at its labels: it harms here",
+        advice=advice,
     )
 
 
 def source_harm_finding(harm: Estimate, *, threshold: float = MIN_SOURCE_WORTH) -> Finding:
-    """Word what the source model was worth on the target; warn where it is surely worse than a constant."""
+    """Word what the source model was worth on the target; warn where it is surely worse than chance."""
     return judged(
         "source_harm",
         harm,
         threshold=threshold,
         bad=harm.high is not None and harm.high < threshold,
-        evidence="the source model on the target, before adaptation, against always answering the most "
-        f"frequent class: {harm.words('+.1f', factor=100)}, in points of accuracy",
+        evidence="the source model on the target, before adaptation, against its own answers in any order "
+        f"(chance): {harm.words('+.1f', factor=100)}, in points of accuracy",
         advice="the source says the opposite here: compare the two domains' labels and the label map",
     )
 

@@ -26,9 +26,6 @@ MAX_PLACEHOLDER_LOSS = 0.05
 MAX_EMPTY_RATE = 0.01
 # A decoder that stops early or repeats itself leaves this range over a whole test set.
 LENGTH_RATIOS = (0.8, 1.25)
-# Vocabularies made for a language need one to two tokens a word (Rust et al. 2021, How good is your
-# tokenizer: fertility); beyond this a model all but spells.
-MAX_TOKENS_PER_WORD = 3.0
 # Fewer rows say nothing about a rate of some percent.
 MIN_ROWS = 30
 
@@ -131,21 +128,6 @@ def placeholder_survival(
     return _share(kept(hypotheses), n, on_references=kept(references), what="placeholders")
 
 
-def tokens_per_word(token_counts: Sequence[int], texts: Sequence[str]) -> Rate:
-    """Divide the tokens of all texts by their words (fertility); n counts words.
-
-    Words are what stands between spaces, so that it says nothing of languages written without them.
-
-    Args:
-        token_counts: of each text, without special tokens.
-        texts: shape (rows,).
-    """
-    words = sum(len(text.split()) for text in texts)
-    if words < MIN_ROWS:
-        return Rate(None, words, reason=_too_few(words, "words"))
-    return Rate(sum(token_counts) / words, words)
-
-
 def sanity_findings(
     hypotheses: Sequence[str],
     references: Sequence[str],
@@ -245,19 +227,6 @@ def placeholder_finding(rate: Rate) -> Finding:
         f"{_of_references(rate)}",
         advice="a program fails or shows nonsense where one is missing: have those translations left empty, "
         "or give more pairs that have placeholders",
-    )
-
-
-def tokens_finding(rate: Rate, *, side: str) -> Finding:
-    """Judge how well the vocabulary fits a side (`source` or `target`)."""
-    words = "not measured" if rate.value is None else f"{rate.value:.2f}"
-    return _judged(
-        f"tokens_per_word_{side}",
-        rate,
-        threshold=MAX_TOKENS_PER_WORD,
-        bad=rate.value is not None and rate.value > MAX_TOKENS_PER_WORD,
-        evidence=f"the vocabulary cuts a word of the {side} into {words} tokens (n = {rate.n:,} words)",
-        advice="the vocabulary was not made for this language: choose a parent of a nearer language",
     )
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
+from nlp_transfer.diagnostics.clusters import resampled_shares, row_drawer
 from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, judged, missing, too_few
 from nlp_transfer.evaluation.intervals import percentile_interval
 from nlp_transfer.findings import Finding
@@ -63,6 +64,7 @@ def average_thresholded_confidence(
     target_probabilities: Array,
     *,
     score: Score = "negative_entropy",
+    groups: tuple[Integers | None, Integers | None] = (None, None),
     seed: int = 0,
 ) -> Estimate:
     """Estimate the accuracy on unlabelled target rows: t with P_src(s < t) = err_src, then P_tgt(s >= t).
@@ -76,6 +78,7 @@ def average_thresholded_confidence(
         source_labels: true class ids, shape (source rows,).
         target_probabilities: shape (target rows, classes).
         score: which confidence s is.
+        groups: group number of each row of source and target, or None; whole groups are drawn.
         seed: of the bootstrap.
 
     Returns:
@@ -88,10 +91,12 @@ def average_thresholded_confidence(
     source = confidence_scores(source_probabilities, score)
     target = confidence_scores(target_probabilities, score)
     generator = np.random.default_rng(seed)
+    draw_source, draw_target = (
+        row_drawer(len(side), each, generator) for side, each in zip((source, target), groups, strict=True)
+    )
 
     def resample() -> float:
-        drawn = generator.integers(len(source), size=len(source))
-        drawn_target = generator.integers(len(target), size=len(target))
+        drawn, drawn_target = draw_source(), draw_target()
         return _above_threshold(source[drawn], wrong[drawn], target[drawn_target])
 
     low, high = percentile_interval(np.asarray([resample() for _ in range(RESAMPLES)]))
@@ -105,6 +110,7 @@ def estimate_label_shift(
     target_predicted: Integers,
     *,
     classes: int,
+    groups: tuple[Integers | None, Integers | None] = (None, None),
     seed: int = 0,
 ) -> EstimatedShift:
     """Estimate the target's label shares by black box shift estimation: w = C^-1 q.
@@ -119,6 +125,7 @@ def estimate_label_shift(
         source_labels: their true class ids, shape (source rows,).
         target_predicted: predicted class ids, shape (target rows,).
         classes: how many there are.
+        groups: group number of each row of source and target, or None; whole groups are drawn.
         seed: of the bootstrap.
     """
     cells = source_predicted * classes + source_labels
@@ -136,11 +143,13 @@ def estimate_label_shift(
     weights, shares = _solved(matrix, predicted)
     source_shares = matrix.sum(axis=0)
     generator = np.random.default_rng(seed)
-    drawn_joint = generator.multinomial(len(cells), joint, size=RESAMPLES) / len(cells)
-    drawn_predicted = generator.multinomial(n_target := len(target_predicted), predicted, size=RESAMPLES)
+    drawn_joint, drawn_predicted = (
+        resampled_shares(ids, each, classes=count, resamples=RESAMPLES, generator=generator)
+        for ids, each, count in zip((cells, target_predicted), groups, (classes**2, classes), strict=True)
+    )
     drawn = [
         (_solved(each, q)[1], each.sum(axis=0))
-        for each, q in zip(drawn_joint.reshape(-1, classes, classes), drawn_predicted / n_target, strict=True)
+        for each, q in zip(drawn_joint.reshape(-1, classes, classes), drawn_predicted, strict=True)
         if np.linalg.cond(each) < 1e12
     ]
     drawn_shares = np.asarray([each for each, _ in drawn])

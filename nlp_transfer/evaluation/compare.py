@@ -138,7 +138,7 @@ class Scorer(Generic[Prediction]):
             first: one system's predictions.
             second: another's.
             assumed_seed_spread: standard deviation over seeds that a system is believed to have; it counts
-                where there is one seed.
+                the more, the fewer seeds there are.
         """
         primary = self.measures.primary
         per_seed = np.asarray(self._differences(first, second, primary))

@@ -37,7 +37,7 @@ def classification_scorer(
         resamples: of the bootstrap.
         seed: of the bootstrap.
     """
-    truth = references.tolist()
+    truth, numbers = references.tolist(), number_groups(groups)
 
     def score(probabilities: Array, weights: Array) -> Scored:
         return Scored(
@@ -47,10 +47,9 @@ def classification_scorer(
 
     def mcnemar(first: Array, second: Array) -> dict[str, float]:
         right = [each.argmax(axis=1) == references for each in (first, second)]
-        return {"mcnemar_p": mcnemar_p(right[0], right[1])}
+        return {"mcnemar_p": mcnemar_p(right[0], right[1], groups=numbers)}
 
     measures = Measures(scores.METRICS, scores.COMPARED, scores.PRIMARY, score, mcnemar)
-    numbers = number_groups(groups)
     return Scorer(measures, rows=len(references), groups=numbers, resamples=resamples, seed=seed)
 
 

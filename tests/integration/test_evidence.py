@@ -23,7 +23,7 @@ MEASURED = {
     "domain_distance", "two_sample_test", "kernel_two_sample_test", "new_words", "tokens_per_word",
     "label_shift", "estimated_label_shift", "domain_gap", "accuracy_without_labels", "negative_transfer",
     "source_harm", "speed_against_target_only", "last_step",
-    "generalisation_train_test", "generalisation_dev_test",
+    "generalisation_train_test", "generalisation_dev_test", "generalisation_dev_source_dev",
     "weight_drift", "resources", "forgetting", "calibration", "coverage", "membership_inference",
     "personal_data", "source_model",
 }  # fmt: skip
@@ -88,8 +88,10 @@ def test_every_diagnostic_has_its_finding_and_a_number_where_rows_suffice(run: S
 def test_what_was_kept_is_of_the_rows_that_it_names(run: SentimentTransfer) -> None:
     target = run.data.target
     model = load_adapted(run.folder)
-    for split, rows in (("train", target.train), ("dev", target.dev)):
-        path = run.folder / "predictions" / f"adapted.target_{split}.jsonl"
+    for split, rows in (
+        ("target_train", target.train), ("target_dev", target.dev), ("source_dev", run.data.source.dev),
+    ):  # fmt: skip
+        path = run.folder / "predictions" / f"adapted.{split}.jsonl"
         records = [json.loads(line) for line in path.read_text().splitlines()]
         assert [each["id"] for each in records] == rows.ids
         assert [each["label"] for each in records] == [LABELS[label] for label in rows.labels]

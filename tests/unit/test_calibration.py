@@ -13,7 +13,6 @@ from nlp_transfer.diagnostics.calibration import (
     calibration_finding,
     coverage_finding,
     fit_temperature,
-    reliability_bins,
     scale,
 )
 from nlp_transfer.diagnostics.estimates import Estimate
@@ -93,16 +92,6 @@ def test_calibration_error_is_the_reports_own():
     assert found.value == pytest.approx(report)
     assert found.low <= found.value <= found.high
     assert calibration_error(probabilities[:199], labels[:199]).value is None
-
-
-def test_reliability_bins_add_up_to_the_calibration_error():
-    logits, labels = calibrated(300, classes=2)
-    probabilities = scale(2 * logits, 1.0)
-    bins = reliability_bins(probabilities, labels)
-    assert sum(each.n for each in bins) == 300
-    assert all(each.low <= each.confidence <= each.high for each in bins)
-    error = sum(each.n / 300 * abs(each.accuracy.value - each.confidence) for each in bins)
-    assert error == pytest.approx(calibration_error(probabilities, labels).value)
 
 
 def sure(confidences):

@@ -114,6 +114,10 @@ def test_without_anything_to_compare_with_resources_have_no_ratio():
     found = resources_finding({"adapted": {"seconds": 3.0}}, against=("scratch",), stored_mb={})
     assert (found.severity, found.value) == ("info", None)
     assert "real tokens" not in found.evidence
+    assert "3.0 s of training;" in found.evidence
+    costs = {"adapted": {"seconds": 3.0, "source_seconds": 9.0}}
+    both = resources_finding(costs, against=("scratch",), stored_mb={}).evidence
+    assert "3.0 s of training; with the source model, made once for all targets, 12.0 s;" in both
 
 
 def test_a_resumed_history_goes_on_counting_seconds(tmp_path):

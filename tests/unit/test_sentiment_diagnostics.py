@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -29,7 +30,10 @@ ALWAYS = {
     "calibration", "coverage",
 }  # fmt: skip
 WITH_FEATURES = {"domain_distance", "two_sample_test", "kernel_two_sample_test"}
-WITH_LEARNT = {"generalisation_train_test", "generalisation_dev_test", "membership_inference"}
+WITH_LEARNT = {
+    "generalisation_train_test", "generalisation_dev_test", "generalisation_dev_source_dev",
+    "membership_inference",
+}  # fmt: skip
 
 
 def rows(prefix: str, count: int, *, words: str) -> Rows:
@@ -117,6 +121,7 @@ def test_more_arrays_bring_more_findings():
             ),
         },
         dev=Answers(answers(target.dev.labels, accuracy=0.8), target.dev.labels),
+        source_dev=Answers(answers(run.data.source.dev.labels, accuracy=0.4), run.data.source.dev.labels),
         temperature=fit_temperature(np.log(answers(target.dev.labels, accuracy=0.8)), target.dev.labels),
         drift=Drift({"encoder.layer.0": 0.25, "classifier": 0.5}, 0.3, 1000, []),
         costs={
@@ -144,11 +149,16 @@ def test_more_arrays_bring_more_findings():
     assert found["generalisation_train_test"].value == pytest.approx(1 - 0.82)
     assert "against zero_shot" in found["membership_inference"].evidence
     assert found["generalisation_dev_test"].value == pytest.approx(0.8 - 0.82)
+    dev_gap = found["generalisation_dev_source_dev"]
+    assert (dev_gap.value, dev_gap.severity) == (pytest.approx(0.8 - 0.4), "warn")
+    assert dev_gap.advice.startswith("the model knows the target better than the source")
+    assert "accuracy on dev rows is above that on source dev rows by +40.0" in dev_gap.evidence
     assert "n = 60" in found["calibration"].evidence
     assert "most: classifier 50.0%, encoder.layer.0 25.0%" in found["weight_drift"].evidence
     assert found["resources"].value == pytest.approx(10 / 5)
-    for words in ("10.0 s of training (target_only: 5.0 s)", "2,000 real tokens a second", "4.0% of what was",
-                  "86.7 MB of weights to store as model"):  # fmt: skip
+    for words in ("10.0 s of training, 2.0 times target_only's 5.0 s; with the source model, made once for "
+                  "all targets, 70.0 s, 14.0 times target_only's 5.0 s", "2,000 real tokens a second",
+                  "4.0% of what was", "86.7 MB of weights to store as model"):  # fmt: skip
         assert words in found["resources"].evidence
     assert "the source model, made once, took 60.0 s more" in found["speed_against_target_only"].evidence
 
@@ -229,9 +239,65 @@ def test_a_source_that_says_the_opposite_is_told():
     predicted = dict(run.predicted["target"], zero_shot=[answers(run.data.target.test.labels, accuracy=0.2)])
     flipped = dataclasses.replace(run, predicted={**run.predicted, "target": predicted})
     finding = by_name(flipped)["source_harm"]
+    # Half of the labels are of either class, so that chance is one half whatever the answers' shares are.
     assert (finding.severity, finding.value) == ("warn", pytest.approx(0.2 - 0.5))
     assert by_name(run)["source_harm"].severity == "info"
     assert by_name(run)["source_harm"].value == pytest.approx(0.75 - 0.5)
+
+
+def test_every_interval_of_test_rows_knows_their_groups():
+    """Test rows of 100 reviews whose sentences have one label, and are right or wrong together."""
+    run = finished()
+    number = np.arange(1000) // 10
+    domains, predicted = {"rows": {}, "groups": {}}, {}
+    for place, name in enumerate(("target", "source")):
+        generator, domain = np.random.default_rng(place), getattr(run.data, name)
+        labels = (generator.random(100) < 0.5)[number].astype(np.int64)
+        right = (generator.random(100) < 0.7)[number]
+        positive = np.where(right == (labels == 1), 0.8, 0.2) + generator.uniform(-0.1, 0.1, 1000)
+        scores = np.stack([1 - positive, positive], axis=1)
+        predicted[name] = {"zero_shot": [scores], "adapted": [scores]}
+        for kind, groups in (("rows", None), ("groups", [f"review {each}" for each in number])):
+            test = dataclasses.replace(domain.test, labels=labels, groups=groups)
+            domains[kind][name] = dataclasses.replace(domain, test=test)
+    train, dev = run.data.target.train.labels, run.data.target.dev.labels
+    without, found = (
+        by_name(
+            dataclasses.replace(
+                run,
+                data=dataclasses.replace(run.data, **domains[kind]),
+                predicted=predicted,
+                learnt={"adapted": Answers(answers(train, accuracy=0.9), train)},
+                dev=Answers(answers(dev, accuracy=0.8), dev),
+            )
+        )
+        for kind in ("rows", "groups")
+    )
+    for check in (
+        "label_shift", "domain_gap", "source_harm", "calibration", "coverage", "accuracy_without_labels",
+        "estimated_label_shift", "generalisation_train_test", "generalisation_dev_test",
+        "membership_inference",
+    ):  # fmt: skip
+        assert width(found[check].evidence) > 1.05 * width(without[check].evidence), check
+
+
+def width(evidence: str) -> float:
+    """Width of the last interval that a finding tells, the widest of several."""
+    ends = re.findall(r"95% interval ([+-]?[\d.]+) to ([+-]?[\d.]+)", evidence)
+    return max(float(high) - float(low) for low, high in ends)
+
+
+def test_without_a_source_the_harm_is_that_of_the_pretrained_model():
+    run = finished()
+    alone = dataclasses.replace(
+        run,
+        data=dataclasses.replace(run.data, source=None),
+        predicted={"target": {"scratch": run.predicted["target"]["target_only"], **run.predicted["target"]}},
+        verdict={**run.verdict, "against": "scratch"},
+    )
+    words = by_name(alone)["negative_transfer"].evidence
+    assert "adapted minus those of scratch, which starts from random weights" in words
+    assert "source" not in words
 
 
 def test_seeds_are_put_in_order():

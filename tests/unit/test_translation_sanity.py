@@ -7,7 +7,6 @@ import pytest
 from nlp_transfer.data.placeholders import placeholders
 from nlp_transfer.diagnostics.translation_sanity import (
     LENGTH_RATIOS,
-    MAX_TOKENS_PER_WORD,
     Rate,
     copy_finding,
     copy_rate,
@@ -19,8 +18,6 @@ from nlp_transfer.diagnostics.translation_sanity import (
     placeholder_finding,
     placeholder_survival,
     sanity_findings,
-    tokens_finding,
-    tokens_per_word,
     wrong_language_rate,
 )
 
@@ -108,12 +105,6 @@ def test_placeholders(text, expected):
     assert placeholders(text) == expected
 
 
-def test_tokens_are_counted_against_words():
-    rate = tokens_per_word([6, 14] * 10, ["dúas palabras", "tres palabras máis"] * 10)
-    assert (rate.value, rate.n) == (4.0, 50)
-    assert tokens_per_word([3], ["só unha liña"]).reason == "3 words, at least 30 are needed"
-
-
 def test_empty_translations_are_counted():
     rate = empty_rate(["", " \n"] + ["x"] * 38)
     assert (rate.value, rate.n) == (0.05, 40)
@@ -137,8 +128,6 @@ def rate(value, on_references=None, n=200):
         (length_finding(rate(0.81, 1.0)), "info", LENGTH_RATIOS[1]),
         (length_finding(rate(0.79, 1.0)), "warn", LENGTH_RATIOS[0]),
         (length_finding(rate(1.3, 1.0)), "warn", LENGTH_RATIOS[1]),
-        (tokens_finding(rate(2.9), side="target"), "info", MAX_TOKENS_PER_WORD),
-        (tokens_finding(rate(3.1), side="target"), "warn", MAX_TOKENS_PER_WORD),
     ],
 )
 def test_findings_warn_beyond_their_thresholds(finding, severity, threshold):
