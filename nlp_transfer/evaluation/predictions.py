@@ -16,7 +16,7 @@ from nlp_transfer.data.rows import Rows
 from nlp_transfer.errors import DataError
 from nlp_transfer.evaluation.compare import number_groups
 from nlp_transfer.evaluation.translation_scores import SentenceStatistics
-from nlp_transfer.runs import write_text
+from nlp_transfer.runs import whole_file, write_text
 
 Array = npt.NDArray[np.float64]
 
@@ -90,9 +90,8 @@ def write_counts(path: Path, ids: Sequence[str], statistics: SentenceStatistics)
         ids: of the rows.
         statistics: of the translations.
     """
-    part = path.with_name(f"part.{path.name}")
-    np.savez_compressed(part, ids=np.asarray(ids), **vars(statistics))
-    part.replace(path)
+    with whole_file(path) as file:
+        np.savez_compressed(file, ids=np.asarray(ids), **vars(statistics))
 
 
 def read_counts(path: Path) -> tuple[list[str], SentenceStatistics]:
