@@ -19,7 +19,7 @@ from nlp_transfer.diagnostics.forgetting import Drift
 from nlp_transfer.diagnostics.sentiment_run import Answers, TextSample
 from nlp_transfer.diagnostics.source_trust import SourceTrust
 from nlp_transfer.evaluation.predicted import read_predicted
-from nlp_transfer.runs import replaced_file, write_json
+from nlp_transfer.runs import whole_file, write_json
 
 FOLDER, TEXTS, DRIFT, TEMPERATURE = "evidence", "texts.npz", "weight_drift.json", "temperature.json"
 TRUST, RELATED = "source_trust.json", "related_languages.json"
@@ -69,7 +69,8 @@ def read_answers(path: Path, label_names: Sequence[str]) -> Answers | None:
 
 def write_texts(run_folder: Path, arrays: Mapping[str, Any]) -> None:
     """Keep samples of both domains' texts: features, tokens and words of each, never the texts."""
-    with replaced_file(_made(run_folder) / TEXTS) as file:
+    path = _made(run_folder) / TEXTS
+    with whole_file(path) as file:
         np.savez(file, **arrays)
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from nlp_transfer.disk import PART, sync_files
 from nlp_transfer.errors import ConfigError, RunError
@@ -38,10 +38,10 @@ REPORTED_PACKAGES = (
 
 
 @contextmanager
-def replaced_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a temporary file to write, which takes the place of `path` when the body ends without an error.
 
-    What a killed run leaves of it is swept when the run folder is next held.
+    It reaches the disk first; what a killed run leaves of it is swept away by the next one.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
     try:
@@ -57,7 +57,7 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    with replaced_file(path) as file:
+    with whole_file(path) as file:
         file.write(text.encode("utf-8", "surrogatepass"))
 
 

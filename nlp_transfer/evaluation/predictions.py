@@ -16,7 +16,7 @@ from nlp_transfer.data.rows import Rows
 from nlp_transfer.errors import DataError
 from nlp_transfer.evaluation.compare import number_groups
 from nlp_transfer.evaluation.translation_scores import SentenceStatistics
-from nlp_transfer.runs import replaced_file, write_text
+from nlp_transfer.runs import whole_file, write_text
 
 Array = npt.NDArray[np.float64]
 
@@ -90,7 +90,7 @@ def write_counts(path: Path, ids: Sequence[str], statistics: SentenceStatistics)
         ids: of the rows.
         statistics: of the translations.
     """
-    with replaced_file(path) as file:
+    with whole_file(path) as file:
         np.savez_compressed(file, ids=np.asarray(ids), **vars(statistics))
 
 

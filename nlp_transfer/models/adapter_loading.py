@@ -24,9 +24,12 @@ from nlp_transfer.models.loading import (
     model_labels,
     quiet_library,
 )
+from nlp_transfer.models.translation import ARCHITECTURES
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 LABELS, BASE = "labels.json", "base.json"
+# What peft calls the task of a translation model.
+SEQ_2_SEQ = "SEQ_2_SEQ_LM"
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,11 @@ def read_adapter(folder: Path) -> AdapterFolder:
     """Read what an adapter's folder says.
 
     Raises:
-        ModelError: it names no base or no classes, or cannot be read.
+        ModelError: it is a translation model's, names no base or no classes, or cannot be read.
     """
     try:
         config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        _require_classifier(folder, config)
         stated = folder / BASE
         base = json.loads(stated.read_text(encoding="utf-8")) if stated.is_file() else {}
         labels = json.loads((folder / LABELS).read_text(encoding="utf-8"))
@@ -71,6 +75,20 @@ def read_adapter(folder: Path) -> AdapterFolder:
     return AdapterFolder(
         name, config.get("revision"), labels, list(config.get("modules_to_save") or []), weights
     )
+
+
+def _require_classifier(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse the adapter of a translation model, which lacks the tokens that were added to the vocabulary."""
+    of_class = str((config.get("auto_mapping") or {}).get("base_model_class"))
+    if config.get("task_type") == SEQ_2_SEQ or of_class.endswith(ARCHITECTURES):
+        beside = folder.parent / "model"
+        whole = (
+            f"load {beside}" if (beside / "config.json").is_file() else "load the model it was merged into"
+        )
+        raise ModelError(
+            f"{folder} holds the adapter of a translation model, which is of no use without the tokens that "
+            f"were added to its vocabulary; {whole}, which is whole"
+        )
 
 
 def load_adapter(folder: Path, *, base: str | None = None, revision: str | None = None) -> LoadedClassifier:

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from nlp_transfer.errors import ModelError, did_you_mean
 from nlp_transfer.models.loading import head_modules, save_json
+from nlp_transfer.runs import whole_folder
 
 # All linear maps of attention and feed-forward, by model family; peft itself has no entry for half of these.
 # A name is a suffix of the module's path: "output.dense" is the attention's output and the feed-forward's.
@@ -189,13 +190,14 @@ def save_adapter(
     model: PeftModel, folder: Path, *, base: str, label_names: Sequence[str] | None = None
 ) -> None:
     """Write the adapter alone, with its base by name and a classifier's labels in `labels.json` (peft stores
-    none).
+    none); the folder is replaced whole, or not at all.
     """
     model.peft_config["default"].base_model_name_or_path = base
-    # The embeddings are never trained; peft would ask the Hub for the base's configuration to find that out.
-    model.save_pretrained(str(folder), save_embedding_layers=False)
-    if label_names is not None:
-        save_json(folder / "labels.json", list(label_names))
+    with whole_folder(folder) as part:
+        # The embeddings are never trained; peft would ask the Hub for the base's configuration to find out.
+        model.save_pretrained(str(part), save_embedding_layers=False)
+        if label_names is not None:
+            save_json(part / "labels.json", list(label_names))
 
 
 def merge(model: PeftModel) -> PreTrainedModel:

@@ -19,7 +19,7 @@ from nlp_transfer import TranslationTransfer, load_adapted
 from nlp_transfer.config import parse_config
 from nlp_transfer.data.parallel import english_side
 from nlp_transfer.data.skeletons import skeleton
-from nlp_transfer.errors import RunError
+from nlp_transfer.errors import ModelError, RunError
 from nlp_transfer.models.translation import read_description
 from nlp_transfer.training import adapt_translation, callbacks, fit_translation
 
@@ -252,6 +252,9 @@ def test_lora_leaves_its_adapter_and_a_whole_model(
     assert np.array_equal(tables[0][:known], tables[1][:known])
     cost = report_of(folder)["systems"]["adapted"]["cost"]
     assert 0 < cost["trainable_share"] < 0.5
+    whole = re.escape(f"added to its vocabulary; load {folder / 'model'}, which is whole")
+    with pytest.raises(ModelError, match=whole):
+        load_adapted(folder / "adapter")
 
 
 def test_into_english_several_seeds_and_replay(

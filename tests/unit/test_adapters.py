@@ -13,6 +13,7 @@ from tiny import FAMILIES, LABELS
 from transformers import AutoModelForSequenceClassification
 
 from nlp_transfer.errors import ModelError
+from nlp_transfer.models import adapters
 from nlp_transfer.models.adapters import TARGET_MODULES, add_adapter, merge, save_adapter
 from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier, load_tokenizer
 
@@ -89,6 +90,25 @@ def test_an_adapted_model_comes_back_as_it_was_trained(family: str, tiny_model: 
     assert not torch.allclose(logits(base, loaded.tokenizer), trained, atol=1e-2)
     again = PeftModel.from_pretrained(base, tmp_path / "adapter")
     assert torch.allclose(logits(again, loaded.tokenizer), trained, atol=1e-5)
+
+
+def test_an_adapter_is_replaced_whole_or_not_at_all(
+    tiny_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = with_adapter(load_classifier(str(tiny_model("bert")), label_names=LABELS))
+    folder = tmp_path / "adapter"
+    save_adapter(model, folder, base="me/base", label_names=LABELS)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(path: Path, *_: Any) -> None:
+        """Stand for a disk that has no room for the last file."""
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(adapters, "save_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_adapter(model, folder, base="another/base", label_names=LABELS[::-1])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
 
 
 def test_an_adapter_names_its_base_and_its_labels(tiny_model: Any, tmp_path: Path) -> None:

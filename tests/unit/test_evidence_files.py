@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from nlp_transfer.diagnostics.forgetting import Drift
 from nlp_transfer.diagnostics.overfitting import last_step_loss
 from nlp_transfer.diagnostics.resources import resources_finding
 from nlp_transfer.diagnostics.translation_run import chrf_gap
+from nlp_transfer.disk import PART
 from nlp_transfer.errors import ModelError
-from nlp_transfer.evaluation.translation_scores import chrf_statistics
+from nlp_transfer.evaluation.predictions import write_counts
+from nlp_transfer.evaluation.translation_scores import SentenceStatistics, chrf_statistics
 from nlp_transfer.evidence_files import (
     read_answers,
     read_drift,
@@ -134,3 +137,35 @@ def test_a_resumed_history_goes_on_counting_seconds(tmp_path):
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert [each["step"] for each in records] == [5, 9, 5]
     assert 100 <= records[-1]["seconds"] < 110
+
+
+@pytest.mark.parametrize("kind", ["counts", "texts"])
+def test_arrays_reach_the_disk_before_they_count_and_a_killed_run_leaves_what_the_next_sweeps(
+    kind, tmp_path, monkeypatch
+):
+    statistics = SentenceStatistics(*(np.ones((1, columns)) for columns in (24, 10, 2)))
+    synced = []
+    fsync = os.fsync
+
+    def ended(handle):
+        """End where a kill would: what was written stands beside its place, under its temporary name."""
+        fsync(handle)
+        files = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+        synced.extend(files)
+        assert all(name.startswith(".") and name.endswith(PART) for name in files)
+        raise KeyboardInterrupt
+
+    def write():
+        if kind == "counts":
+            write_counts(tmp_path / "adapted.target.counts.npz", ["a"], statistics)
+        else:
+            write_texts(tmp_path, {"features": np.ones(3)})
+
+    monkeypatch.setattr(os, "fsync", ended)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert len(synced) == 1
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    monkeypatch.undo()
+    write()
+    assert len(list(tmp_path.rglob("*.npz"))) == 1
