@@ -206,6 +206,27 @@ def null_verdicts(results: dict[str, Any]) -> list[str]:
     return lines
 
 
+def curve(results: dict[str, Any]) -> list[str]:
+    """Tabulate a learning curve, with what it comes to."""
+    points = results["curves"]
+    sizes = sorted({point["size"] for point in points})
+    cells = {(point["system"], point["size"]): point for point in points}
+    lines = [
+        f"| system | {' | '.join(f'{size:,}' for size in sizes)} | area |",
+        f"|---|{'---:|' * (len(sizes) + 1)}",
+    ]
+    for system in dict.fromkeys(point["system"] for point in points):
+        found = [cells[system, size] for size in sizes]
+        halves = [(point["high"] - point["low"]) / 2 for point in found]
+        scores = [
+            f"{100 * point['value']:.1f} ±{100 * half:.1f} ({len(point['per_seed'])})"
+            for point, half in zip(found, halves, strict=True)
+        ]
+        lines.append(f"| {system} | {' | '.join(scores)} | {100 * results['areas'][system]['value']:.1f} |")
+    lines += ["", *(f"- {finding['evidence']}" for finding in results["findings"])]
+    return lines
+
+
 def flipped_source(results: dict[str, Any]) -> list[str]:
     """Tabulate what the report says of a source with exchanged labels."""
     lines = [
@@ -276,6 +297,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], list[str]]], ...] = (
     ("runtime_speed_*", "", runtime_speed),
     ("translation_quality_*", "", translation_quality),
     ("translation_demo", "", demo),
+    ("curve_*", "; ± half of the 95% interval over rows (seeds)", curve),
     ("unlabelled_*", SEEDS, unlabelled),
     ("null_verdicts", "", null_verdicts),
     ("flipped_source", "", flipped_source),

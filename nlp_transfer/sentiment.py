@@ -118,6 +118,7 @@ class SentimentTransfer(TransferRecipe):
     def _check_data(self) -> DataReport:
         from nlp_transfer.data import row_findings
         from nlp_transfer.data.checks import check_data
+        from nlp_transfer.diagnostics.before_training import words_and_labels
         from nlp_transfer.models.loading import has_unnamed_head, load_tokenizer, require_length
 
         self._require_methods_that_fit()
@@ -126,12 +127,14 @@ class SentimentTransfer(TransferRecipe):
         for each, at in {(self.model_path, self.config.model.revision), (path, revision)}:
             require_length(each, limit, revision=at)
         tokenizer = load_tokenizer(path, revision=revision)
-        unnamed = not self._has_source_stage() and has_unnamed_head(path, revision=revision)
+        more = list(words_and_labels(self.data))
+        if not self._has_source_stage() and has_unnamed_head(path, revision=revision):
+            more.append(row_findings.unnamed_head(path))
         return check_data(
             self.data,
             tokenizer=tokenizer,
             max_length_tokens=self.config.model.max_length_tokens,
-            more=[row_findings.unnamed_head(path)] if unnamed else [],
+            more=more,
         )
 
     def _require_methods_that_fit(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nlp_transfer.data.rows import DomainData, TransferData, joined_texts
+from nlp_transfer.data.rows import DomainData, TransferData
 from nlp_transfer.diagnostics import (
     calibration,
     forgetting,
@@ -127,20 +127,8 @@ def _personal_data(run: FinishedRun) -> Iterator[Finding]:
         yield personal_data.personal_data_finding(domain.name, found)
 
 
-def _mismatch(run: FinishedRun) -> Iterator[Finding]:
-    """Compare texts and labels of the two domains; test rows count among the target's texts."""
-    source, target = run.data.source, run.data.target
-    if source is None:
-        return
-    texts = joined_texts(target.selection.texts, target.test.texts)
-    yield text_mismatch.new_words_finding(text_mismatch.new_words(source.selection.texts, texts))
-    shift = text_mismatch.label_share_difference(
-        source.selection.labels,
-        target.test.labels,
-        classes=len(run.data.label_names),
-        groups=(number_groups(source.selection.groups), _groups(target)),
-    )
-    yield text_mismatch.label_shift_finding(shift)
+def _tokens(run: FinishedRun) -> Iterator[Finding]:
+    """Tell how finely the pretrained vocabulary cuts either domain."""
     if {"source", "target"} <= set(run.samples):
         yield text_mismatch.tokens_per_word_finding(
             *(text_mismatch.tokens_per_word(each.token_counts, each.word_counts)
@@ -292,7 +280,7 @@ def _membership(run: FinishedRun) -> Iterator[Finding]:
 # Groups of diagnostics in the report's order, by the names under which their time is told.
 DIAGNOSTICS: Mapping[str, Callable[[FinishedRun], Iterable[Finding]]] = {
     "personal data": _personal_data,
-    "words and labels": _mismatch,
+    "tokens": _tokens,
     "domain distance": _distance,
     "across domains": _across_domains,
     "transfer": _transfer,
