@@ -370,7 +370,7 @@ def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a\0b", "a" * 5000])
 def test_an_output_dir_that_cannot_be_named_is_refused(name: str, tmp_path: Path) -> None:
     with (
-        pytest.raises(ConfigError, match="^output_dir .* cannot be written"),
+        pytest.raises(ConfigError, match=r"^output_dir .* cannot be written"),
         RunFolder(tmp_path / name, resolved_config=""),
     ):
         pass
