@@ -18,7 +18,16 @@ from nlp_transfer.errors import RunError, TransferError
 # Names of temporary files and folders end with this: what a killed run leaves is known by it.
 PART = ".part"
 NOT_WRITABLE = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO)
+    (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EFBIG,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.ENAMETOOLONG,
+    )
 )
 # How Rust libraries (safetensors, tokenizers) end the message of such an error.
 OS_ERROR = re.compile(r"\(os error (\d+)\)")

@@ -182,7 +182,7 @@ class RunFolder:
             raise RunError(
                 f"another run is at work in {self.path}; wait for it or choose another output_dir"
             ) from error
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             raise ConfigError(f"output_dir {self.path} cannot be written: {error}") from error
         try:
             self._require_same_config()

@@ -141,7 +141,7 @@ class DataConfig:
     label_map: dict[Label, str | None] = Field(default_factory=dict)
     """The target's labels in the source's terms, e.g. {1: negative, 5: positive, 3: null}; null drops the
     rows. Wins over the target's own `label_map`."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
     """Draws the training rows; test rows do not depend on it."""
 
 
@@ -272,7 +272,7 @@ class EvaluationConfig:
     baselines: list[System] = Field(default_factory=list)
     """Systems to score beside `adapted`. Where it is left out: all of the task, for sentiment `target_only`
     where there is a source model and `scratch` where there is none."""
-    bootstrap: int = Field(default=1000, ge=100)
+    bootstrap: int = Field(default=1000, ge=100, le=1_000_000)
     """Resamples behind every interval and paired test."""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
     """Repeats drawing, adapting and scoring with these added to `data.seed` and `training.seed`. The source

@@ -36,6 +36,8 @@ def domain_problems(config: RecipeConfig) -> list[str]:
     """Check what one field alone cannot show."""
     problems = [*_model_problems(config), *_baseline_problems(config), *_guard_problems(config)]
     problems += _adaptation_problems(config)
+    if any(not 0 <= seed < 2**31 for seed in config.evaluation.seeds):
+        problems.append(f"evaluation.seeds: must be from 0 to {2**31 - 1}, got {config.evaluation.seeds}")
     for name in ("source", "target"):
         domain: DomainConfig | None = getattr(config.data, name)
         if domain is not None:
@@ -121,7 +123,11 @@ def _one_domain(domain: DomainConfig, task: str) -> list[str]:
         missing = sorted({"train", "test"} - set(domain.splits))
         problems += [f".splits: unknown split {split}" for split in unknown]
         problems += [f".splits: {split} is missing" for split in missing]
-    problems += _format_problems(domain.format, task)
+    problems += [*_format_problems(domain.format, task), *_label_problems(domain)]
+    if task == "sentiment" and isinstance(domain.path, list):
+        problems.append(".path: several files are read for translation alone; put the rows into one")
+    if domain.path == "":
+        problems.append(".path: is empty; name a file")
     blank = DomainConfig()
     foreign = SENTIMENT_KEYS if task == "translation" else TRANSLATION_KEYS
     problems += [
@@ -133,6 +139,22 @@ def _one_domain(domain: DomainConfig, task: str) -> list[str]:
         problems.append(
             ": give src_lang and tgt_lang, the codes of the two languages (src_lang: en, tgt_lang: gl)"
         )
+    return problems
+
+
+def _label_problems(domain: DomainConfig) -> list[str]:
+    """Refuse names of classes that are none, and bins that hold no number."""
+    names, problems = domain.label_names, []
+    if names is not None and (len(set(names)) < len(names) or len(names) < 2):
+        problems.append(f".label_names: at least two names are needed, each once (got {names})")
+    mapped = [name for name in domain.label_map.values() if name is not None]
+    if not all(name.strip() for name in (*(names or []), *mapped)):
+        problems.append(": a class has no name in label_map or label_names; null drops a label's rows")
+    problems += [
+        f".label_bins.{name}: goes from {low} to {high}, which holds no number; the lower end stands first"
+        for name, (low, high) in (domain.label_bins or {}).items()
+        if not low <= high
+    ]
     return problems
 
 

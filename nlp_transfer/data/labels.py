@@ -121,7 +121,12 @@ class LabelReader:
                 for column, value in (config.where or {}).items()
             ):
                 continue
-            text, label = row.get(text_column), _canonical(row.get(label_column))
+            if isinstance(raw := row.get(label_column), dict | list):
+                raise DataError(
+                    f"data.{self.name}: {uri}, row {number}: column {label_column!r} holds "
+                    f"{type(raw).__name__}, expected one label"
+                )
+            text, label = row.get(text_column), _canonical(raw)
             if not isinstance(text, str) or not text.strip():
                 self.dropped["empty or non-string text"] += 1
             elif label == "":
@@ -186,7 +191,7 @@ class LabelReader:
         In order: the label map; the declared names, which ids 0..k-1 stand for (the map may speak of the
         names); the known names, likewise; else the labels as they are, sorted.
         """
-        chosen = {_canonical(label): name for label, name in self.config.label_map.items()}
+        chosen = self._canonical_map()
         names: dict[str, str | None] = {label: chosen.get(label, label) for label in raw}
         unmapped = {label for label in raw if label not in chosen}
         declared = self.config.label_names or self.known_labels or []
@@ -212,6 +217,22 @@ class LabelReader:
             raise LabelError(self._map_advice(unknown, allowed))
         self.label_names = list(allowed)
         return names
+
+    def _canonical_map(self) -> dict[str, str | None]:
+        """Write the label map's keys as labels are written: 1, 1.0 and "1" are one.
+
+        Raises:
+            DataError: two keys stand for one label, and lead to different classes.
+        """
+        chosen: dict[str, str | None] = {}
+        for key, name in self.config.label_map.items():
+            label = _canonical(key)
+            if chosen.setdefault(label, name) != name:
+                raise DataError(
+                    f"data.{self.name}: the label map leads {label} to {chosen[label]} and to {name}: two of "
+                    "its keys stand for one label; keep one of them"
+                )
+        return chosen
 
     def _map_advice(self, unknown: set[str], allowed: Sequence[str]) -> str:
         """Word the label map that would mend unknown labels."""

@@ -38,8 +38,10 @@ def output_format(
         what: names the results in messages, such as "predictions".
 
     Raises:
-        ConfigError: the output is a folder, or of a format that is not written.
+        ConfigError: the input or the output is a folder, or the output of a format that is not written.
     """
+    if source is not None and source.is_dir():
+        raise ConfigError(f"{source} is a folder; name a file in it")
     if output is not None:
         if output.is_dir():
             raise ConfigError(f"{output} is a folder; name a file")

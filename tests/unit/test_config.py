@@ -367,6 +367,15 @@ def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
         load_config(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a" * 5000])
+def test_an_output_dir_that_cannot_be_named_is_refused(name: str, tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match=r"^output_dir .* cannot be written"),
+        RunFolder(tmp_path / name, resolved_config=""),
+    ):
+        pass
+
+
 def test_an_output_dir_that_is_a_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_text("mine")

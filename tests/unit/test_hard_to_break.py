@@ -179,6 +179,52 @@ def test_each_row_gets_the_class_that_its_label_is_mapped_to(
     assert [reader.label_names[label] for label in rows.labels] == expected
 
 
+@pytest.mark.parametrize(
+    ("content", "mapped", "message"),
+    [
+        ('{"text": "a", "label": 1}', {1: "x", "1": "y", 0: "y"}, "leads 1 to x and to y: two of its keys"),
+        ('{"text": "a", "label": true}', {True: "x", "True": None}, "leads true to x and to None"),
+        ('{"text": "a", "label": {"b": 1}}', {}, "row 0: column 'label' holds dict, expected one label"),
+        ('{"text": "a", "label": ["b"]}', {}, "row 0: column 'label' holds list, expected one label"),
+    ],
+)
+def test_a_label_that_could_be_two_things_is_refused(
+    content: str, mapped: dict[Any, str | None], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jsonl").write_text(content + "\n")
+    config = DomainConfig(path=str(tmp_path / "a.jsonl"), label_map=mapped)
+    with pytest.raises(TransferError, match=message):
+        LabelReader(config, name="target", known_labels=None).read()
+
+
+@pytest.mark.parametrize(
+    ("target", "evaluation", "message"),
+    [
+        ({"label_map": {"a": " "}}, {}, "data.target: a class has no name in label_map"),
+        (
+            {"label_names": ["a", "a"]},
+            {},
+            "data.target.label_names: at least two names are needed, each once",
+        ),
+        ({"label_names": []}, {}, "data.target.label_names: at least two"),
+        ({"label_bins": {"a": [2, 1]}}, {}, "data.target.label_bins.a: goes from 2.0 to 1.0"),
+        ({"label_bins": {"a": [float("nan"), 1]}}, {}, "data.target.label_bins.a: goes from nan"),
+        ({"path": ["a.csv", "b.csv"]}, {}, "data.target.path: several files are read for translation alone"),
+        ({"path": ""}, {}, "data.target.path: is empty"),
+        ({}, {"seeds": [-1]}, "evaluation.seeds: must be from 0 to 2147483647, got .-1."),
+        ({}, {"seeds": [2**40]}, "evaluation.seeds: must be from 0"),
+        ({}, {"bootstrap": 10**12}, "evaluation.bootstrap: input should be less than or equal to 1000000"),
+    ],
+)
+def test_what_could_only_fail_later_is_told_of_the_recipe(
+    target: dict[str, Any], evaluation: dict[str, Any], message: str
+) -> None:
+    content = {"task": "sentiment", "output_dir": "run", "model": {"path": "m"}, "evaluation": evaluation,
+               "data": {"target": {"path": "a.csv", **target}}}  # fmt: skip
+    with pytest.raises(TransferError, match=message):
+        parse_config(content)
+
+
 # Configurations ----------------------------------------------------------------------------------------
 
 VALUES = st.recursive(
