@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from nlp_transfer.data.rows import DomainData, Rows, TransferData
+from nlp_transfer.diagnostics.before_training import words_and_labels
 from nlp_transfer.diagnostics.calibration import Temperature, fit_temperature
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import Drift
-from nlp_transfer.diagnostics.before_training import words_and_labels
 from nlp_transfer.diagnostics.sentiment_run import (
     DIAGNOSTICS,
     Answers,
@@ -278,6 +278,11 @@ def test_every_interval_of_test_rows_knows_their_groups():
         "membership_inference",
     ):  # fmt: skip
         assert width(found[check].evidence) > 1.05 * width(without[check].evidence), check
+    shifts = [
+        {f.check: f for f in words_and_labels(dataclasses.replace(run.data, **domains[kind]))}["label_shift"]
+        for kind in ("rows", "groups")
+    ]
+    assert width(shifts[1].evidence) > 1.05 * width(shifts[0].evidence)
 
 
 def width(evidence: str) -> float:
