@@ -22,6 +22,7 @@ from nlp_transfer.evaluation.predicted import read_predicted
 from nlp_transfer.runs import whole_file, write_json
 
 FOLDER, TEXTS, DRIFT, TEMPERATURE = "evidence", "texts.npz", "weight_drift.json", "temperature.json"
+# Decided once, by what trains: they stand in the run folder itself, since evidence may be made again.
 TRUST, RELATED = "source_trust.json", "related_languages.json"
 
 
@@ -48,12 +49,12 @@ def read_drift(run_folder: Path) -> Drift | None:
 
 def write_related(run_folder: Path, related: Mapping[str, str]) -> None:
     """Keep which of the model's languages stood for each that it lacks."""
-    write_json(_made(run_folder) / RELATED, dict(related))
+    write_json(run_folder / RELATED, dict(related))
 
 
 def read_related(run_folder: Path) -> dict[str, str]:
     """Read which of the model's languages stood for each that it lacks; empty where none was needed."""
-    path = run_folder / FOLDER / RELATED
+    path = run_folder / RELATED
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
@@ -88,12 +89,12 @@ def read_texts(run_folder: Path) -> dict[str, TextSample]:
 
 def write_trust(run_folder: Path, trust: SourceTrust) -> None:
     """Keep what the source model was worth on the target's training rows."""
-    write_json(_made(run_folder) / TRUST, asdict(trust))
+    write_json(run_folder / TRUST, asdict(trust))
 
 
 def read_trust(run_folder: Path) -> SourceTrust | None:
     """Read what the source model was worth; None where nothing was asked of it."""
-    path = run_folder / FOLDER / TRUST
+    path = run_folder / TRUST
     return SourceTrust(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
