@@ -178,10 +178,7 @@ BAD_RECIPES: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
 }
 
 
-NOT_OF_THE_DATA = [
-    BAD_RECIPES[name][1]
-    for name in ("arguments that contradict each other", "an output folder that is a file")
-]
+NOT_OF_THE_DATA = [BAD_RECIPES["an output folder that is a file"][1]]
 
 
 @pytest.mark.parametrize("command", ["run", "check"])
@@ -437,7 +434,7 @@ def test_translate_says_what_it_left_empty_even_when_quiet(
     call: Call, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(
-        load, "load_adapted", lambda path, *, revision, runtime: FakeTranslator(lambda _: "lost")
+        load, "load_adapted", lambda path, *, revision, runtime: FakeTranslator(lambda _: "lost {0}")
     )
     content = 'msgid ""\nmsgstr ""\n"Language: gl\\n"\n\nmsgid "Save %s"\nmsgstr ""\n'
     (tmp_path / "gl.po").write_text(content)

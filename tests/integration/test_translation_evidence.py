@@ -97,7 +97,7 @@ def test_what_is_said_of_transfer_is_measured(finished: TranslationTransfer) -> 
     assert "in points of chrF++" in found["generalisation_train_test"]["evidence"]
     assert found["weight_drift"]["value"] > 0
     assert "was padding" in found["resources"]["evidence"]
-    assert "(scratch:" in found["resources"]["evidence"]
+    assert "times scratch's" in found["resources"]["evidence"]
     assert f"n = {len(data.target.dev)} dev rows" in found["last_step"]["evidence"]
 
 
