@@ -136,15 +136,19 @@ def diagnostics_cost(results: dict[str, Any]) -> list[str]:
 
 
 def demo(results: dict[str, Any]) -> list[str]:
-    """Tabulate the demo's systems on both domains, with intervals."""
-    lines = ["| system | target chrF++ | source chrF++ | seconds |", "|---|---:|---:|---:|"]
+    """Tabulate a demo's systems on both domains, with intervals."""
+    metric, factor = (
+        ("chrf++", 1) if "chrf++" in results["systems"]["adapted"]["target"] else ("accuracy", 100)
+    )
+    lines = [f"| system | target {metric} | source {metric} | seconds |", "|---|---:|---:|---:|"]
     for name, entry in results["systems"].items():
         cells = []
         for domain in ("target", "source"):
-            score = entry[domain].get("chrf++")
-            cells.append(
-                f"{score['value']:.1f} ({score['low']:.1f} to {score['high']:.1f})" if score else "-"
+            score = entry[domain].get(metric)
+            value, low, high = (
+                (factor * score[part] for part in ("value", "low", "high")) if score else (0, 0, 0)
             )
+            cells.append(f"{value:.1f} ({low:.1f} to {high:.1f})" if score else "-")
         lines.append(f"| {name} | {' | '.join(cells)} | {entry['cost'].get('seconds', 0):.0f} |")
     return lines
 
@@ -296,6 +300,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], list[str]]], ...] = (
     ("translate_speed", "", times_faster),
     ("runtime_speed_*", "", runtime_speed),
     ("translation_quality_*", "", translation_quality),
+    ("sentiment_demo", "", demo),
     ("translation_demo", "", demo),
     ("curve_*", "; ± half of the 95% interval over rows (seeds)", curve),
     ("unlabelled_*", SEEDS, unlabelled),
