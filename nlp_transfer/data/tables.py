@@ -192,10 +192,8 @@ def _read_jsonl(text: io.TextIOWrapper, name: str) -> Iterator[Row]:
             continue
         try:
             row = json.loads(line)
-        except (
-            ValueError,
-            RecursionError,
-        ) as error:  # ValueError alone: thousands of digits
+        # Not JSON's own error alone: thousands of digits are a bare ValueError.
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{name}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise DataError(

@@ -163,9 +163,11 @@ def calibration_finding(
     above `threshold`.
     """
     left, mended = before, f"no temperature: {temperature.temperature.reason}"
+    more = "label more target rows, so that dev rows can fit a temperature"
     if after.value is not None:
         left = after
         mended = f"divided by the temperature {temperature.temperature.words('.2f')} {after.words()}"
+        more = "its temperature does not mend them; more dev rows would fit it better"
     evidence = f"expected calibration error {before.words()}; {mended}"
     if left.value is None:
         return Finding("calibration", "info", None, threshold, evidence, "")
@@ -175,8 +177,7 @@ def calibration_finding(
         threshold=threshold,
         bad=left.value is not None and left.value > threshold,
         evidence=evidence,
-        advice="do not read the probabilities as probabilities: label more target rows, so that dev rows can "
-        "fit a temperature",
+        advice=f"do not read the probabilities as probabilities: {more}",
     )
 
 

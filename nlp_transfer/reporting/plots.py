@@ -16,6 +16,8 @@ from nlp_transfer.reporting.wording import Metric, printable
 ROW_PIXELS = 34
 TOP_PIXELS = 26
 AXIS_PIXELS = 24
+# Shapes and dashes of macros.html.j2 and page.css beside the adapted model's: one for each system of a task.
+OTHER_LOOKS = 6
 CURVES_PIXELS = 300
 MAX_TICKS = 6
 # Names longer than this are cut in figures; the tables have them whole.
@@ -202,7 +204,7 @@ def learning_curves(points: Sequence[Entry], metric: Metric) -> Curves | None:
         Curve(
             name,
             [point(p) for p in sorted(known, key=lambda p: p["size"]) if p["system"] == name],
-            0 if name == "adapted" else 1 + [n for n in systems if n != "adapted"].index(name) % 3,
+            0 if name == "adapted" else 1 + [n for n in systems if n != "adapted"].index(name) % OTHER_LOOKS,
             name == "adapted",
         )
         for name in systems

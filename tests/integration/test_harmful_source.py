@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,10 @@ import pytest
 
 from nlp_transfer import SentimentTransfer
 from nlp_transfer.config import parse_config
-from tests.tiny import easy_recipe, write_csv
+from nlp_transfer.diagnostics.forgetting import weight_drift
+from nlp_transfer.evidence_files import read_drift
+from nlp_transfer.models.loading import load_classifier
+from tests.tiny import LABELS, easy_recipe, write_csv
 
 
 @pytest.fixture
@@ -35,6 +37,12 @@ def run(
     return recipe, {finding["check"]: finding for finding in report.findings}
 
 
+def weights_of(folder: Path) -> dict[str, Any]:
+    """Return a model's weights by name, without a head that it does not have."""
+    loaded = load_classifier(str(folder), label_names=LABELS)
+    return {name: each for name, each in loaded.model.named_parameters() if name not in loaded.fresh}
+
+
 def answers(recipe: SentimentTransfer, system: str) -> list[str]:
     path = recipe.predictions_folder(recipe.first_seed) / f"{system}.target.jsonl"
     return [line.partition('"label"')[2] for line in path.read_text().splitlines()]
@@ -50,8 +58,14 @@ def test_exchanged_labels_are_noticed_and_the_source_is_set_aside(
         # The same procedure on the same rows from the same start.
         assert answers(recipe, "adapted") == answers(recipe, "target_only")
         assert (recipe.folder / "adapter").is_dir() == (method == "lora")
-        drift = json.loads((recipe.folder / "evidence/weight_drift.json").read_text())
-        assert drift
+        # How far the weights moved is told from the pretrained model, where they started.
+        kept = read_drift(recipe.folder)
+        from_pretrained, from_source = (
+            weight_drift(weights_of(start), weights_of(recipe.folder / "model"))
+            for start in (tiny_model(), recipe.folder / "source_model")
+        )
+        assert kept == from_pretrained
+        assert kept.overall != pytest.approx(from_source.overall, rel=1e-3)
 
 
 def test_who_trusts_the_source_learns_from_it(

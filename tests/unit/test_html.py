@@ -359,6 +359,17 @@ def test_learning_curves_rise_over_a_logarithmic_axis():
     assert plots.learning_curves([], metric_of("accuracy")) is None
 
 
+def test_every_system_of_a_task_has_a_look_of_its_own():
+    systems = ("majority", "tfidf", "zero_shot", "probe", "target_only", "scratch", "adapted")
+    points = [{"system": name, "size": 16, "value": 0.5, "low": 0.4, "high": 0.6} for name in systems]
+    drawn = plots.learning_curves(points, metric_of("accuracy"))
+    assert sorted(curve.look for curve in drawn.curves) == list(range(len(systems)))
+    page = page_of({**content(), "curves": points})
+    legend = page[page.index('<ul class="legend">') : page.index("</ul>", page.index('<ul class="legend">'))]
+    shapes = [each.split("/>")[0] for each in legend.split('class="shape"')[1:]]
+    assert len(set(shapes)) == len(systems)
+
+
 def test_curves_are_drawn_where_the_content_has_them():
     tree = Tree(page_of({**content(), "curves": CURVES}))
     assert "scratch with 16 labels: 55.0" in "".join(tree.texts["desc"])
