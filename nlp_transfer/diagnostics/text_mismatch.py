@@ -185,15 +185,26 @@ def new_words_finding(rates: NewWords, *, threshold: float = MAX_NEW_WORDS_ABOVE
 
 
 def tokens_per_word_finding(
-    source: Estimate, target: Estimate, *, threshold: float = MAX_TOKENS_A_WORD_RATIO
+    source: Estimate,
+    target: Estimate,
+    *,
+    threshold: float = MAX_TOKENS_A_WORD_RATIO,
+    check: str = "tokens_per_word",
 ) -> Finding:
-    """Word the target's tokens a word over the source's; warn above `threshold`."""
+    """Word the target's tokens a word over the source's; warn above `threshold`.
+
+    Args:
+        source: tokens a word of the source's texts.
+        target: of the target's.
+        threshold: of their ratio.
+        check: name of the finding.
+    """
     if source.value is None or target.value is None:
         ratio = source if source.value is None else target
     else:
         ratio = Estimate(target.value / source.value, min(source.n, target.n))
     return judged(
-        "tokens_per_word",
+        check,
         ratio,
         threshold=threshold,
         bad=ratio.value is not None and ratio.value > threshold,
