@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlp_transfer.data.rows import Rows
-from nlp_transfer.diagnostics.calibration import fit_temperature
+from nlp_transfer.diagnostics.calibration import carried_temperature
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import weight_drift
 from nlp_transfer.diagnostics.text_mismatch import words_of
@@ -64,7 +64,8 @@ class EvidenceKeeper:
     def calibrate(self) -> None:
         """Score the dev rows with the adapted model, and give it the temperature that fits them.
 
-        Where there are too few of them it gets none, and the report says so.
+        Where there are too few of them, or they do not show that it helps, it gets none, and the report says
+        so.
         """
         self.seconds |= computed_on_main(self._calibrated)
 
@@ -100,7 +101,7 @@ class EvidenceKeeper:
             if len(rows):
                 logits = self._logits("adapted", rows.texts, what="dev rows")
                 self._write("adapted", "dev", rows, logits)
-            temperature = fit_temperature(logits, rows.labels, groups=number_groups(rows.groups))
+            temperature = carried_temperature(logits, rows.labels, groups=number_groups(rows.groups))
         self._give(temperature.temperature)
         write_temperature_fit(self.maker.folder, temperature)
 

@@ -59,6 +59,23 @@ def design_effect(ids: Integers, groups: Integers | None, *, classes: int) -> fl
     return float(np.average(np.asarray(effects)[inner], weights=weights[inner])) if inner.any() else 1.0
 
 
+def mean_variance(values: Array, groups: Integers | None) -> tuple[float, int]:
+    """Return the variance of a mean of rows, or of rows in groups, and how many of these there are.
+
+    Source: the linearised variance of a ratio mean, Cochran 1977, Sampling techniques, section 9A.
+
+    Args:
+        values: of each row, shape (rows,).
+        groups: group number of each row, or None.
+    """
+    if groups is None:
+        return float(values.var(ddof=1) / len(values)), len(values)
+    _, number = np.unique(groups, return_inverse=True)
+    sums = np.bincount(number, weights=values - values.mean())
+    units = len(sums)
+    return units / max(1, units - 1) * float((sums**2).sum()) / len(values) ** 2, units
+
+
 def row_drawer(rows: int, groups: Integers | None, generator: np.random.Generator) -> Callable[[], Integers]:
     """Return what draws row numbers with replacement: rows, or all rows of as many groups as there are.
 
