@@ -141,12 +141,14 @@ class EvidenceKeeper:
             return
         loaded = self._pretrained()
         arrays: dict[str, Any] = {}
-        for name, rows in (("source", source.selection), ("target", target.selection.joined(target.test))):
+        for name, rows in (("source", source.selection), ("target", target.used)):
             drawn = rows.take(sample(len(rows), MAX_TEXTS, seed=self.maker.seed))
             arrays[f"{name}_ids"] = np.asarray(drawn.ids)
             arrays[f"{name}_features"] = self._encoded(loaded, drawn.texts)
             arrays[f"{name}_tokens"] = _token_counts(loaded, drawn.texts)
             arrays[f"{name}_words"] = np.asarray([len(words_of(text)) for text in drawn.texts])
+            if (groups := number_groups(drawn.groups)) is not None:
+                arrays[f"{name}_groups"] = groups
         write_texts(self.maker.folder, arrays)
 
     def _keep_drift(self) -> None:

@@ -84,7 +84,12 @@ def read_texts(run_folder: Path) -> dict[str, TextSample]:
         return {}
     with np.load(path, allow_pickle=False) as stored:
         return {
-            domain: TextSample(*(stored[f"{domain}_{part}"] for part in ("features", "tokens", "words")))
+            domain: TextSample(
+                features=stored[f"{domain}_features"],
+                token_counts=stored[f"{domain}_tokens"],
+                word_counts=stored[f"{domain}_words"],
+                groups=stored.get(f"{domain}_groups"),
+            )
             for domain in ("source", "target")
         }
 

@@ -76,6 +76,37 @@ def mean_variance(values: Array, groups: Integers | None) -> tuple[float, int]:
     return units / max(1, units - 1) * float((sums**2).sum()) / len(values) ** 2, units
 
 
+def in_random_order(rows: int, groups: Integers | None, *, seed: int) -> Integers:
+    """Return row numbers in a random order, the rows of a group one after the other.
+
+    Args:
+        rows: how many there are.
+        groups: group number of each row, or None.
+        seed: of the order.
+    """
+    generator = np.random.default_rng(seed)
+    if groups is None:
+        return generator.permutation(rows)
+    _, number = np.unique(groups, return_inverse=True)
+    places = generator.permutation(int(number.max(initial=-1)) + 1)[number]
+    order: Integers = np.argsort(places, kind="stable")
+    return order
+
+
+def random_halves(rows: int, groups: Integers | None, *, seed: int) -> tuple[Integers, Integers]:
+    """Return row numbers of two random halves; no group stands in both, so that they may differ in size.
+
+    Args:
+        rows: how many there are.
+        groups: group number of each row, or None.
+        seed: draws the halves.
+    """
+    first, second = np.array_split(in_random_order(rows, groups, seed=seed), 2)
+    if groups is not None:
+        second = second[~np.isin(groups[second], groups[first])]
+    return first, second
+
+
 def row_drawer(rows: int, groups: Integers | None, generator: np.random.Generator) -> Callable[[], Integers]:
     """Return what draws row numbers with replacement: rows, or all rows of as many groups as there are.
 

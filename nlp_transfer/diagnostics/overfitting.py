@@ -68,6 +68,7 @@ def last_step_loss(
     scores: Sequence[float],
     *,
     dev_rows: int,
+    worth: float | None = None,
     standard_errors: Sequence[float] | None = None,
 ) -> StepLoss | None:
     """Hold the last evaluated step against the best one; None where fewer than two were evaluated.
@@ -76,6 +77,7 @@ def last_step_loss(
         steps: optimiser steps at which dev rows were scored, in order.
         scores: accuracy of each, or another score, shape (evaluations,).
         dev_rows: how many there are.
+        worth: as how many independent rows they tell of an accuracy (`clusters.effective_rows`); None: all.
         standard_errors: of each score, above 0; None is for accuracies, sqrt(p (1 - p) / n).
     """
     if len(steps) < 2:
@@ -85,7 +87,7 @@ def last_step_loss(
     if standard_errors is not None:
         error = standard_errors[best]
     else:
-        error = math.sqrt(max(scores[best] * (1 - scores[best]), 1e-4) / max(1, dev_rows))
+        error = math.sqrt(max(scores[best] * (1 - scores[best]), 1e-4) / max(1, worth or dev_rows))
     return StepLoss(steps[best], scores[best], steps[-1], scores[-1], error, dev_rows)
 
 
