@@ -312,6 +312,7 @@ class TranslationMaker:
             rank=adaptation.rank,
             alpha=adaptation.alpha,
             target_modules=targets if isinstance(targets, str) else list(targets),
+            new_pieces=adaptation.new_pieces,
         )
 
     # Saving ---------------------------------------------------------------------------------------

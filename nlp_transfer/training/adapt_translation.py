@@ -28,6 +28,7 @@ from nlp_transfer.models.translation import (
     load_translator,
     new_translator,
 )
+from nlp_transfer.models.widening import widen
 from nlp_transfer.training.fit_translation import fit_translator
 from nlp_transfer.training.loop import FitResult, parameter_counts
 from nlp_transfer.training.mixing import mixing_for
@@ -83,6 +84,8 @@ class TranslationProcedure:
     """Which mix with the start's weights is kept (training/mixing.py); None keeps the trained ones."""
     early_stopping: int | None = None
     """Dev scorings in a row, clearly worse than the best, that end the training."""
+    new_pieces: int | None = None
+    """Pieces that the vocabulary gets at most for what it cannot spell; None: see widening.py."""
     related: Mapping[str, str] | None = None
     """For a language that the start does not have, the start's own code of the one that it starts from."""
 
@@ -140,6 +143,8 @@ def train_translator(
         for language, like in (procedure.related or {}).items()
         for number in add_language(loaded, language, like=like)
     ]
+    if isinstance(start, str):
+        new_ids += widen(loaded, [*train.sources, *train.targets], new_pieces=procedure.new_pieces)
     method = procedure.method if pretrained and isinstance(start, str) else "full"
     model: Any = loaded.model
     if pretrained and procedure.freeze_layers:
