@@ -128,7 +128,8 @@ class TranslationMaker(ModelMaker[Union[str, "Architecture"], "TranslationProced
         )
 
     def _adaptation_procedure(self) -> TranslationProcedure:
-        return dataclasses.replace(super()._adaptation_procedure(), related=self.related())
+        start = self._start_model
+        return dataclasses.replace(super()._adaptation_procedure(), related=start.related, far=start.is_far)
 
     # Saving ----------------------------------------------------------------------------------------
 
