@@ -20,8 +20,8 @@ from nlp_transfer.diagnostics.forgetting import weight_drift
 from nlp_transfer.diagnostics.text_mismatch import words_of
 from nlp_transfer.evaluation.predictions import write_translations
 from nlp_transfer.evidence_files import sample, write_drift, write_losses, write_related, write_texts
+from nlp_transfer.making.translators import TranslationMaker
 from nlp_transfer.training.processes import computed_on_main
-from nlp_transfer.translation_making import TranslationMaker
 from nlp_transfer.translation_systems import translate_pairs
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ NO_STATES = "no states of an encoder were kept: before adaptation there is no tr
 
 @dataclass(frozen=True)
 class PairLosses:
-    """How well translations were foreseen, in nats a token (training/pair_losses.py)."""
+    """How well translations were foreseen, in nats a character (training/pair_losses.py)."""
 
     adapted: Array
     """Under the adapted model, shape (pairs,); NaN for pairs that are too long."""

@@ -29,9 +29,10 @@ def pair_losses(
     max_length_tokens: int,
     asked_as: Mapping[str, str] | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Return the mean of -log p over the tokens of each translation, in nats a token.
+    """Return -log p of each translation over its characters, in nats a character.
 
-    The mean and not the sum, or a few long pairs would decide alone. What the decoder is given before it
+    Over its length, or a few long pairs would decide alone; in characters, since two models may cut a text
+    into other tokens. What the decoder is given before it
     writes (a language token) is not counted: it says which language, and not which pair.
 
     Args:
@@ -60,6 +61,6 @@ def pair_losses(
         of_tokens = nn.functional.cross_entropy(
             logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
         )
-        of_pairs = of_tokens.sum(1) / labels.ne(IGNORED).sum(1).clamp(min=1)
-        losses[encoded.rows[rows]] = of_pairs.cpu().numpy()
+        characters = [len(pairs.targets[row]) for row in encoded.rows[rows]]
+        losses[encoded.rows[rows]] = of_tokens.sum(1).cpu().numpy() / np.maximum(characters, 1)
     return losses

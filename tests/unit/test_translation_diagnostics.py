@@ -133,7 +133,7 @@ def test_learnt_and_dev_pairs_are_held_against_test_pairs_and_dev_pairs_against_
 
 
 def losses(adapted: Any, *, hard: Any = 0.0) -> PairLosses:
-    """The start's losses are 2 nats a token and as much as the pairs are hard; so are the adapted's."""
+    """The start's losses are 2 nats a character and as much as the pairs are hard; so are the adapted's."""
     size = len(adapted)
     return PairLosses(adapted=np.asarray(adapted) + hard, zero_shot=np.full(size, 2.0) + hard)
 
@@ -237,7 +237,8 @@ def test_the_loss_of_a_pair_is_the_librarys_whatever_stands_beside_it(
         batch.pop("prefixes")
         batch["labels"][:, :given] = IGNORED
         with torch.inference_mode():
-            assert found[row] == pytest.approx(float(loaded.model(**batch).loss), rel=1e-4)
+            whole = float(loaded.model(**batch).loss) * int(batch["labels"].ne(IGNORED).sum())
+        assert found[row] == pytest.approx(whole / len(pairs.targets[row]), rel=1e-4)
 
 
 def test_a_pair_that_is_too_long_has_no_loss_and_no_pairs_have_none(tiny_translator: TinyTranslator) -> None:
