@@ -98,11 +98,11 @@ def translation_quality(results: dict[str, Any]) -> list[str]:
         cell = results["cells"][key]["systems"]
         scores = [f"{cell[name]['chrf++']['value']:.1f}" if name in cell else "-" for name in systems]
         adapted = f"{cell['adapted']['chrf']:.1f}"
-        size = int(key.partition("/")[0])
+        size, disjoint = int(key.partition("/")[0]), ", no English of the parents'" * key.endswith("disjoint")
         mix = (results["cells"][key]["mix"] or {}).get("alpha", 1)
         change = cell["adapted"]["source_chrf++"]["value"] - cell["zero_shot"]["source_chrf++"]["value"]
         lines.append(
-            f"| {size:,} | {' | '.join(scores)} | {mix:g} | {change:+.1f} | {adapted} | "
+            f"| {size:,}{disjoint} | {' | '.join(scores)} | {mix:g} | {change:+.1f} | {adapted} | "
             f"{results['apertium_chrf']} |"
         )
     return lines

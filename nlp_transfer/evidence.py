@@ -32,7 +32,7 @@ from nlp_transfer.evidence_files import (
     write_temperature_fit,
     write_texts,
 )
-from nlp_transfer.making import ModelMaker
+from nlp_transfer.making.classifiers import ClassifierMaker
 from nlp_transfer.models.calibration import write_temperature
 from nlp_transfer.training.processes import computed_on_main, is_main
 from nlp_transfer.training.sharing import scored_in_shares
@@ -57,7 +57,7 @@ class EvidenceKeeper:
         predictions: the folder of that seed's predictions.
     """
 
-    def __init__(self, maker: ModelMaker, predictions: Path) -> None:
+    def __init__(self, maker: ClassifierMaker, predictions: Path) -> None:
         self.maker = maker
         self.data = maker.data
         self.predictions = predictions
@@ -172,7 +172,7 @@ class EvidenceKeeper:
 
         return encode(
             base_model(loaded.model), loaded.tokenizer, texts,
-            max_length_tokens=self.maker.settings.max_length_tokens, bf16=self.maker.encodes_in_bf16(),
+            max_length_tokens=self.maker.settings.max_length_tokens, bf16=self.maker.probes.encodes_in_bf16(),
         )  # fmt: skip
 
     def _logits(self, system: str, texts: Sequence[str], *, what: str) -> npt.NDArray[np.float64]:

@@ -1,9 +1,11 @@
-"""Which of a model's languages stands nearest to one that it does not have: the one that translates best."""
+"""How near a language is to what a model translates: which of its languages stands nearest to one that it
+does not have (the one that translates best), and whether that is near at all.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nlp_transfer.data.pairs import Direction, Pairs
@@ -77,18 +79,44 @@ def _candidates(wanted: str, known: Sequence[str], texts: Sequence[str]) -> list
 
 
 def _best(translator: Translator, pairs: Pairs, candidates: Sequence[str]) -> str:
-    from nlp_transfer.evaluation.translation_scores import chrf_of_counts, chrf_statistics
-
     if len(candidates) == 1:
         return candidates[0]
-    scores = {}
-    for candidate in candidates:
-        written = translator.translate(
-            pairs.sources, src_lang=pairs.directions[0][0], tgt_lang=candidate, num_beams=1
+    src_lang = pairs.directions[0][0]
+    scores = {
+        candidate: _chrf(
+            translator.translate(pairs.sources, src_lang=src_lang, tgt_lang=candidate, num_beams=1),
+            pairs.targets,
         )
-        counts = chrf_statistics(written, pairs.targets).sum(axis=0, keepdims=True)
-        scores[candidate] = float(chrf_of_counts(counts)[0])
+        for candidate in candidates
+    }
     best = max(scores, key=lambda candidate: scores[candidate])
     listing = ", ".join(f"{candidate} {score:.1f}" for candidate, score in scores.items())
     logger.info("related language: %s (chrF++ on %d dev pairs: %s)", best, len(pairs), listing)
     return best
+
+
+def gain_over_copy(translator: Translator, pairs: Pairs, *, asked_as: Mapping[str, str]) -> float:
+    """Return how much better a model translates pairs than the source text itself would do, in chrF++.
+
+    Args:
+        translator: the model.
+        pairs: some pairs of the target; greedy translations of them are scored.
+        asked_as: for a language that the model lacks the one that is asked for instead.
+    """
+    written = [""] * len(pairs)
+    for src_lang, tgt_lang in dict.fromkeys(pairs.directions):
+        rows = [row for row, direction in enumerate(pairs.directions) if direction == (src_lang, tgt_lang)]
+        texts = [pairs.sources[row] for row in rows]
+        asked = asked_as.get(tgt_lang, tgt_lang)
+        translations = translator.translate(texts, src_lang=src_lang, tgt_lang=asked, num_beams=1)
+        for row, text in zip(rows, translations, strict=True):
+            written[row] = text
+    return _chrf(written, pairs.targets) - _chrf(pairs.sources, pairs.targets)
+
+
+def _chrf(written: Sequence[str], references: Sequence[str]) -> float:
+    """Return chrF++ of a corpus."""
+    from nlp_transfer.evaluation.translation_scores import chrf_of_counts, chrf_statistics
+
+    counts = chrf_statistics(written, references).sum(axis=0, keepdims=True)
+    return float(chrf_of_counts(counts)[0])

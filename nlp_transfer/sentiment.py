@@ -23,7 +23,8 @@ from nlp_transfer.errors import ConfigError, DataError, LabelError, RunError
 from nlp_transfer.evaluation.scores import PRIMARY
 from nlp_transfer.evidence import EvidenceKeeper
 from nlp_transfer.history import TestSet
-from nlp_transfer.making import PARITY_TEXTS, ModelMaker, SystemSettings
+from nlp_transfer.making.classifiers import PARITY_TEXTS, ClassifierMaker
+from nlp_transfer.making.settings import ClassifierSettings
 from nlp_transfer.recipe import TransferRecipe
 from nlp_transfer.runs import fingerprint
 from nlp_transfer.systems import SystemScorer
@@ -101,10 +102,10 @@ class SentimentTransfer(TransferRecipe):
             return self.continuing.model.path, None
         return self.model_path, self.config.model.revision
 
-    def maker(self, seed: int) -> ModelMaker:
+    def maker(self, seed: int) -> ClassifierMaker:
         """Return what makes the models at one of `evaluation.seeds`."""
         config = self.config
-        settings = SystemSettings(
+        settings = ClassifierSettings(
             model_path=self.model_path,
             revision=config.model.revision,
             max_length_tokens=config.model.max_length_tokens,
@@ -113,7 +114,9 @@ class SentimentTransfer(TransferRecipe):
             training=config.training,
             continue_from=None if self.continuing.model is None else self.continuing.model.path,
         )
-        return ModelMaker(settings, self.data_for(seed), seed=self.training_seed(seed), folder=self.folder)
+        return ClassifierMaker(
+            settings, self.data_for(seed), seed=self.training_seed(seed), folder=self.folder
+        )
 
     def _check_data(self) -> DataReport:
         from nlp_transfer.data import row_findings

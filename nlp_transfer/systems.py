@@ -1,7 +1,7 @@
 """Scores the systems that a sentiment run compares: one file of predictions for each system and domain.
 
 The processes of a run share the rows, and the main one writes. A system's cost is returned. Making the models
-is left to making.py, comparing the scores to evaluation/compare.py.
+is left to making, comparing the scores to evaluation/compare.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.evaluation.predictions import write_predictions
-from nlp_transfer.making import ModelMaker
+from nlp_transfer.making.classifiers import ClassifierMaker
 from nlp_transfer.training.costs import Cost, measured
 from nlp_transfer.training.processes import computed_on_main, is_main
 from nlp_transfer.training.sharing import scored_in_shares
@@ -31,7 +31,7 @@ Array = npt.NDArray[np.float64]
 class SystemScorer:
     """Scores systems on both domains' test rows, with the models of one maker."""
 
-    def __init__(self, maker: ModelMaker) -> None:
+    def __init__(self, maker: ClassifierMaker) -> None:
         self.maker = maker
         self.data = maker.data
 
@@ -100,7 +100,7 @@ class SystemScorer:
         return computed_on_main(lambda: tfidf(self.data.training_rows(), texts, classes=classes))
 
     def _probe(self, texts: list[str], cost: Cost) -> Array:
-        probe = self.maker.fit_probe(self.maker.settings.model_path, cost)
+        probe = self.maker.probes.fit(self.maker.settings.model_path, cost)
         return self._probe_probabilities(probe, texts)
 
     def _zero_shot(self, texts: list[str], cost: Cost) -> Array:

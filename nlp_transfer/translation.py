@@ -20,10 +20,11 @@ from nlp_transfer.data.parallel import load_transfer_pairs
 from nlp_transfer.errors import ConfigError, DataError, RunError
 from nlp_transfer.evaluation.translation_scores import PRIMARY
 from nlp_transfer.history import TestSet
+from nlp_transfer.making.settings import TranslationSettings
+from nlp_transfer.making.translators import PARITY_PAIRS, TranslationMaker
 from nlp_transfer.recipe import TransferRecipe
 from nlp_transfer.runs import fingerprint, write_text
 from nlp_transfer.translation_evidence import keep_translation_evidence
-from nlp_transfer.translation_making import PARITY_PAIRS, TranslationMaker, TranslationSettings
 from nlp_transfer.translation_systems import TranslationScorer
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 
 from nlp_transfer.diagnostics.forgetting import weight_drift
 from nlp_transfer.evidence_files import sample, write_drift, write_related
+from nlp_transfer.making.translators import TranslationMaker
 from nlp_transfer.training.processes import computed_on_main
-from nlp_transfer.translation_making import TranslationMaker
 from nlp_transfer.translation_systems import translate_in_shares, write_pairs_translated
 
 # Learnt pairs that are translated: enough to see pairs learnt by heart, and few beside the test pairs.

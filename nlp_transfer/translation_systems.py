@@ -1,7 +1,7 @@
 """Scores the systems that a translation run compares: one file of translations for each system and domain.
 
 The processes of a run share the rows, and the main one writes. A system's cost is returned. Making the models
-is left to translation_making.py.
+is left to making.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from nlp_transfer.data.pairs import Direction, PairDomain, Pairs
 from nlp_transfer.evaluation.predictions import write_translations
+from nlp_transfer.making.translators import TranslationMaker
 from nlp_transfer.training.costs import Cost, measured
 from nlp_transfer.training.processes import computed_on_main, is_main
 from nlp_transfer.training.sharing import computed_in_shares
-from nlp_transfer.translation_making import TranslationMaker
 
 if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator

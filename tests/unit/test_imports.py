@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evidence_files",),
     ("source_models", "related", "run_report", "earlier"),
     ("history",),
-    ("chain", "making", "translation_making", "translation_preflight"),
+    ("chain", "making", "translation_preflight"),
     ("continuing", "systems", "translation_systems"),
     ("evidence", "translation_evidence"),
     ("stages",),
