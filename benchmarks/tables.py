@@ -280,6 +280,15 @@ def chain(results: dict[str, Any]) -> list[str]:
     return lines
 
 
+def startup(results: dict[str, Any]) -> list[str]:
+    """Tabulate what whole processes take."""
+    lines = ["| process | seconds, median | least to greatest |", "|---|---:|---:|"]
+    return lines + [
+        f"| `{name}` | {took['median']:.2f} | {took['least']:.2f} to {took['greatest']:.2f} |"
+        for name, took in results["seconds"].items()
+    ]
+
+
 def serve_load(results: dict[str, Any]) -> list[str]:
     """Tabulate what the clients of a server saw."""
     shown = (
@@ -313,6 +322,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], list[str]]], ...] = (
     ("growth", "", growth),
     ("soak", "", soak),
     ("serve_load", "", serve_load),
+    ("startup", "", startup),
 )
 
 
