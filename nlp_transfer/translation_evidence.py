@@ -18,11 +18,10 @@ import numpy as np
 from nlp_transfer.data.pairs import PairDomain, Pairs
 from nlp_transfer.diagnostics.forgetting import weight_drift
 from nlp_transfer.diagnostics.text_mismatch import words_of
-from nlp_transfer.evaluation.predictions import write_translations
 from nlp_transfer.evidence_files import sample, write_drift, write_losses, write_related, write_texts
 from nlp_transfer.making.translators import TranslationMaker
 from nlp_transfer.training.processes import computed_on_main
-from nlp_transfer.translation_systems import translate_pairs
+from nlp_transfer.translation_systems import translate_in_shares, write_pairs_translated
 
 if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator
@@ -44,12 +43,14 @@ def keep_translation_evidence(maker: TranslationMaker, predictions: Path) -> dic
         maker: of the first seed's models.
         predictions: the folder of that seed's predictions.
     """
-    related = maker.related()
-    return {"seconds": computed_on_main(lambda: _Keeper(maker, predictions, related).keep())}
+    return {"seconds": _Keeper(maker, predictions, maker.related()).keep()}
 
 
 class _Keeper:
-    """Keeps one run's evidence, on the main process: the model before adaptation and the one after."""
+    """Keeps one run's evidence, of the model before adaptation and the one after.
+
+    Translations are shared over the processes; the main one does the rest, and writes.
+    """
 
     def __init__(self, maker: TranslationMaker, predictions: Path, related: dict[str, str]) -> None:
         self.maker = maker
@@ -62,7 +63,7 @@ class _Keeper:
         """Keep all that the report looks at; return the seconds that each part took."""
         from nlp_transfer.inference.translator import load_translation_model
 
-        write_related(self.maker.folder, self.related)
+        computed_on_main(lambda: write_related(self.maker.folder, self.related))
         learns = len(self.data.target.train) > 0
         if not learns and self.data.source is None:
             return self.seconds
@@ -73,14 +74,14 @@ class _Keeper:
             with self._timed("learnt rows"):
                 self._keep_translations(adapted)
             with self._timed("losses"):
-                self._keep_losses(start, adapted)
+                computed_on_main(lambda: self._keep_losses(start, adapted))
         if start is not None:
             with self._timed("features"):
-                self._keep_texts(start)
+                computed_on_main(lambda: self._keep_texts(start))
             # Last: what is compared are the weights alone, wherever they lie.
             if adapted is not None:
                 with self._timed("weights"):
-                    self._keep_drift(start, adapted)
+                    computed_on_main(lambda: self._keep_drift(start, adapted))
         return {part: round(taken, 4) for part, taken in self.seconds.items()}
 
     def _keep_translations(self, adapted: Translator) -> None:
@@ -89,14 +90,15 @@ class _Keeper:
         sides = {"target_train": target.train, "target_dev": target.dev}
         if source is not None and len(target.dev):
             sides["source_dev"] = source.dev
-        self.predictions.mkdir(parents=True, exist_ok=True)
         for name, pairs in sides.items():
-            if not len(pairs):
-                continue
-            drawn = self._drawn(pairs, MAX_LEARNT_PAIRS)
-            label = f"score adapted on {'learnt' if name == 'target_train' else 'dev'} pairs"
-            written = translate_pairs(adapted, drawn, label=label, asked_as={})
-            write_translations(self.predictions / f"adapted.{name}.jsonl", drawn.ids, written)
+            if len(pairs):
+                self._translate(adapted, name, self._drawn(pairs, MAX_LEARNT_PAIRS))
+
+    def _translate(self, adapted: Translator, name: str, drawn: Pairs) -> None:
+        label = f"score adapted on {'learnt' if name == 'target_train' else 'dev'} pairs"
+        written = translate_in_shares(adapted, drawn, label=label)
+        path = self.predictions / f"adapted.{name}.jsonl"
+        computed_on_main(lambda: write_pairs_translated(path, drawn, written))
 
     def _keep_losses(self, start: Translator | None, adapted: Translator) -> None:
         """Take the losses of learnt pairs and of test pairs, under the adapted model and the one before."""

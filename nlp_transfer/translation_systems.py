@@ -1,6 +1,7 @@
 """Scores the systems that a translation run compares: one file of translations for each system and domain.
 
-A system's cost is returned. Making the models is left to making.
+The processes of a run share the rows, and the main one writes. A system's cost is returned. Making the models
+is left to making.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from nlp_transfer.data.pairs import Direction, PairDomain, Pairs
 from nlp_transfer.evaluation.predictions import write_translations
 from nlp_transfer.making.translators import TranslationMaker
 from nlp_transfer.training.costs import Cost, measured
-from nlp_transfer.training.processes import computed_on_main
+from nlp_transfer.training.processes import computed_on_main, is_main
+from nlp_transfer.training.sharing import computed_in_shares
 
 if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator
@@ -53,8 +55,10 @@ class TranslationScorer:
         for name, domain in domains.items():
             if domain is None:
                 continue
-            path = folder / f"{system}.{name}.jsonl"
-            computed_on_main(partial(_write, path, domain.test, partial(translate, domain.test, name)))
+            translations = translate(domain.test, name)
+            if translations is not None:
+                path = folder / f"{system}.{name}.jsonl"
+                computed_on_main(partial(write_pairs_translated, path, domain.test, translations))
         return cost
 
     def score_test_sets(self, system: str, pairs_of: Mapping[Path, Pairs]) -> None:
@@ -64,19 +68,14 @@ class TranslationScorer:
             system: `adapted` is the kept model, `zero_shot` the one that adaptation started from.
             pairs_of: the pairs of each file.
         """
-        computed_on_main(lambda: self._translate_sets(system, pairs_of))
-
-    def _translate_sets(self, system: str, pairs_of: Mapping[Path, Pairs]) -> None:
         from nlp_transfer.inference.translator import load_translation_model
 
         kept = system == "adapted"
         folder = str(self.maker.model_folder)
         translator = load_translation_model(folder) if kept else self.maker.translator()
         for path, pairs in pairs_of.items():
-            translations = translate_pairs(
-                translator, pairs, label=f"score {system} on the chain", asked_as={}
-            )
-            write_translations(path, pairs.ids, translations)
+            translations = translate_in_shares(translator, pairs, label=f"score {system} on the chain")
+            computed_on_main(partial(write_pairs_translated, path, pairs, translations))
 
     def _copy(self, cost: Cost) -> Translate:
         return lambda pairs, _: list(pairs.sources)
@@ -116,17 +115,33 @@ class TranslationScorer:
     def _by(
         self, translator: Translator, system: str, *, asked_as: Mapping[str, str] | None = None
     ) -> Translate:
-        return lambda pairs, domain: translate_pairs(
-            translator, pairs, label=f"score {system} on {domain}", asked_as=asked_as or {}
+        return lambda pairs, domain: translate_in_shares(
+            translator, pairs, label=f"score {system} on {domain}", asked_as=asked_as
         )
 
 
-def _write(path: Path, pairs: Pairs, translate: Callable[[], list[str] | None]) -> None:
-    """Translate pairs into a file, unless the system has nothing to say about them."""
-    translations = translate()
-    if translations is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_translations(path, pairs.ids, translations)
+def write_pairs_translated(path: Path, pairs: Pairs, translations: list[str]) -> None:
+    """Write the translations of pairs into a file, with its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_translations(path, pairs.ids, translations)
+
+
+def translate_in_shares(
+    translator: Translator, pairs: Pairs, *, label: str, asked_as: Mapping[str, str] | None = None
+) -> list[str]:
+    """Translate the sources of pairs, each process its share of them; see `translate_pairs`.
+
+    The main process shows how far it is.
+    """
+    translate = partial(
+        translate_pairs, translator, label=label if is_main() else None, asked_as=asked_as or {}
+    )
+    translations = [""] * len(pairs)
+    lengths = [len(source) for source in pairs.sources]
+    for rows, part in computed_in_shares(lengths, lambda rows: translate(pairs.take(rows))):
+        for row, translation in zip(rows, part, strict=True):
+            translations[row] = translation
+    return translations
 
 
 def translate_pairs(
