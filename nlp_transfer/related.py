@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nlp_transfer.data.pairs import Direction, Pairs
 from nlp_transfer.errors import ModelError
+from nlp_transfer.inference.translated_pairs import translate_pairs
 
 if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator
@@ -81,11 +82,10 @@ def _candidates(wanted: str, known: Sequence[str], texts: Sequence[str]) -> list
 def _best(translator: Translator, pairs: Pairs, candidates: Sequence[str]) -> str:
     if len(candidates) == 1:
         return candidates[0]
-    src_lang = pairs.directions[0][0]
+    tgt_lang = pairs.directions[0][1]
     scores = {
         candidate: _chrf(
-            translator.translate(pairs.sources, src_lang=src_lang, tgt_lang=candidate, num_beams=1),
-            pairs.targets,
+            translate_pairs(translator, pairs, asked_as={tgt_lang: candidate}, num_beams=1), pairs.targets
         )
         for candidate in candidates
     }
@@ -103,14 +103,7 @@ def gain_over_copy(translator: Translator, pairs: Pairs, *, asked_as: Mapping[st
         pairs: some pairs of the target; greedy translations of them are scored.
         asked_as: for a language that the model lacks the one that is asked for instead.
     """
-    written = [""] * len(pairs)
-    for src_lang, tgt_lang in dict.fromkeys(pairs.directions):
-        rows = [row for row, direction in enumerate(pairs.directions) if direction == (src_lang, tgt_lang)]
-        texts = [pairs.sources[row] for row in rows]
-        asked = asked_as.get(tgt_lang, tgt_lang)
-        translations = translator.translate(texts, src_lang=src_lang, tgt_lang=asked, num_beams=1)
-        for row, text in zip(rows, translations, strict=True):
-            written[row] = text
+    written = translate_pairs(translator, pairs, asked_as=asked_as, num_beams=1)
     return _chrf(written, pairs.targets) - _chrf(pairs.sources, pairs.targets)
 
 

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nlp_transfer.data.pairs import Direction, PairDomain, Pairs
+from nlp_transfer.data.pairs import PairDomain, Pairs
 from nlp_transfer.evaluation.predictions import write_translations
+from nlp_transfer.inference.translated_pairs import translate_pairs
 from nlp_transfer.making.translators import TranslationMaker
 from nlp_transfer.training.costs import Cost, measured
 from nlp_transfer.training.processes import computed_on_main, is_main
@@ -140,33 +141,5 @@ def translate_in_shares(
     lengths = [len(source) for source in pairs.sources]
     for rows, part in computed_in_shares(lengths, lambda rows: translate(pairs.take(rows))):
         for row, translation in zip(rows, part, strict=True):
-            translations[row] = translation
-    return translations
-
-
-def translate_pairs(
-    translator: Translator, pairs: Pairs, *, label: str | None, asked_as: Mapping[str, str]
-) -> list[str]:
-    """Translate the sources of pairs, each direction by itself; sources too long to read stay empty.
-
-    Args:
-        translator: the model.
-        pairs: what to translate.
-        label: names the progress bar.
-        asked_as: the model's own code to ask for in place of a language it does not have.
-    """
-    translations = [""] * len(pairs)
-    rows_of: dict[Direction, list[int]] = {}
-    for row, direction in enumerate(pairs.directions):
-        rows_of.setdefault(direction, []).append(row)
-    for (src_lang, tgt_lang), rows in rows_of.items():
-        asked, texts = asked_as.get(tgt_lang, tgt_lang), [pairs.sources[row] for row in rows]
-        counts = translator.count_tokens(texts, src_lang=src_lang, tgt_lang=asked)
-        readable = [
-            row for row, count in zip(rows, counts, strict=True) if count <= translator.max_length_tokens
-        ]
-        texts = [pairs.sources[row] for row in readable]
-        written = translator.translate(texts, src_lang=src_lang, tgt_lang=asked, label=label)
-        for row, translation in zip(readable, written, strict=True):
             translations[row] = translation
     return translations

@@ -48,6 +48,11 @@ class Parent:
         self.loaded = SimpleNamespace(family=family, src_lang=lambda code: code)
         self.good, self.tried = good, list[str]()
 
+    max_length_tokens = 9
+
+    def count_tokens(self, texts: list[str], **_: Any) -> list[int]:
+        return [len(text) for text in texts]
+
     def translate(self, texts: list[str], *, tgt_lang: str, **_: Any) -> list[str]:
         self.tried.append(tgt_lang)
         return [MIRANDESE[int(text)] if tgt_lang == self.good else text for text in texts]
@@ -100,3 +105,10 @@ def test_each_pair_is_asked_for_in_its_own_language() -> None:
     pairs = dataclasses.replace(dev_pairs(), directions=[("en", "mwl"), ("en", "ro"), ("en", "pt")])
     assert 0 < gain_over_copy(parent, pairs, asked_as={"mwl": "pt"}) < 100
     assert parent.tried == ["pt", "ro", "pt"]
+
+
+def test_sources_that_the_model_cannot_read_are_left_out() -> None:
+    parent: Any = Parent(MANY, "pt")
+    pairs = dataclasses.replace(dev_pairs(), sources=["0", "1" * 10, "2"])
+    assert 0 < gain_over_copy(parent, pairs, asked_as={"mwl": "pt"}) < 100
+    assert related_languages(parent, [("en", "mwl")], pairs) == {"mwl": "pt"}
