@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nlp_transfer.data.rows import Rows
-from nlp_transfer.diagnostics.calibration import carried_temperature
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import weight_drift
+from nlp_transfer.diagnostics.temperature import carried_temperature
 from nlp_transfer.diagnostics.text_mismatch import words_of
 from nlp_transfer.evaluation.compare import number_groups
 from nlp_transfer.evaluation.predictions import write_predictions

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from nlp_transfer.diagnostics.calibration import Temperature
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import Drift
 from nlp_transfer.diagnostics.sentiment_run import Answers, TextSample
 from nlp_transfer.diagnostics.source_trust import SourceTrust
+from nlp_transfer.diagnostics.temperature import Temperature
 from nlp_transfer.diagnostics.translation_run import PairLosses
 from nlp_transfer.evaluation.predicted import read_predicted
 from nlp_transfer.runs import whole_file, write_json

@@ -40,8 +40,6 @@ FOLDS = 5
 MIN_GROUPS = 10
 # Strong enough that a few hundred rows of a few hundred features do not fit by heart.
 INVERSE_STRENGTH = 0.1
-MAX_KERNEL_ROWS = 500
-PERMUTATIONS = 500
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def proxy_a_distance(
         return too_few(rows, MIN_DISTANCE_ROWS, "rows a side")
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 
-    features, domains, joined = _stacked(first, second, rows, seed, groups)
+    features, domains, joined = stacked(first, second, rows, seed, groups)
     if few := _few_groups(domains, joined):
         return missing(rows, few)
     splitter = StratifiedKFold if joined is None else StratifiedGroupKFold
@@ -143,7 +141,7 @@ def classifier_test(first: Array, second: Array, *, groups: Groups = ALONE, seed
     if rows < MIN_TEST_ROWS:
         return TwoSampleTest(too_few(rows, MIN_TEST_ROWS, "rows a side"), None)
     rows = MIN_TEST_ROWS
-    features, domains, joined = _stacked(first, second, rows, seed, groups)
+    features, domains, joined = stacked(first, second, rows, seed, groups)
     if few := _few_groups(domains, joined):
         return TwoSampleTest(missing(rows, few), None)
     train, test = _halved(domains, joined, seed=seed)
@@ -151,45 +149,6 @@ def classifier_test(first: Array, second: Array, *, groups: Groups = ALONE, seed
     n = effective_rows(right, None if joined is None else joined[test])
     z = (float(right.mean()) - 0.5) / math.sqrt(1 / (4 * n))
     return TwoSampleTest(Estimate(z, rows), float(stats.norm.sf(z)))
-
-
-def maximum_mean_discrepancy(
-    first: Array,
-    second: Array,
-    *,
-    groups: Groups = ALONE,
-    seed: int = 0,
-    permutations: int = PERMUTATIONS,
-) -> TwoSampleTest:
-    """Measure MMD^2 = E k(s, s') + E k(t, t') - 2 E k(s, t), unbiased, and its p by permutation.
-
-    k(x, y) = exp(-|x - y|^2 / (2 sigma^2)), sigma the median distance between rows. The unbiased value may
-    be a little below 0.
-
-    Source: Gretton et al. 2012, A kernel two-sample test, equation 3 and section 8.
-
-    Args:
-        first: features, shape (first rows, hidden); at most 500 rows are drawn.
-        second: features, shape (second rows, hidden).
-        groups: group number of each row of either side, or None; one row of each group is taken, so that the
-            permuted rows can be exchanged.
-        seed: draws rows and permutations.
-        permutations: how many; p is at least 1 / (permutations + 1).
-    """
-    first, second = (
-        _one_of_each(side, each, seed=seed) for side, each in zip((first, second), groups, strict=True)
-    )
-    rows = min(len(first), len(second), MAX_KERNEL_ROWS)
-    if rows < MIN_DISTANCE_ROWS:
-        return TwoSampleTest(too_few(rows, MIN_DISTANCE_ROWS, "rows a side"), None)
-    features, domains, _ = _stacked(first, second, rows, seed)
-    kernel = _kernel_without_diagonal(features)
-    generator = np.random.default_rng(seed)
-    sides = np.stack([domains, *(generator.permutation(domains) for _ in range(permutations))], axis=1)
-    values = _unbiased_mmd(kernel, sides.astype(np.float64), rows)
-    # Rounding must not make a permutation that gives the observed value look smaller.
-    at_least = int((values[1:] >= values[0] - 1e-12).sum())
-    return TwoSampleTest(Estimate(float(values[0]), rows), (1 + at_least) / (permutations + 1))
 
 
 def distance_finding(distance: DomainDistance, *, threshold: float = MAX_DISTANCE) -> Finding:
@@ -213,24 +172,13 @@ def two_sample_finding(test: TwoSampleTest, *, threshold: float = MAX_TEST_P) ->
     differ = "differ" if test.p < threshold else "are not shown to differ"
     return Finding(
         "two_sample_test", "info", test.p, threshold,
-        f"the domains {differ}: z = {test.statistic.value:.1f}, p {_p(test.p)} "
+        f"the domains {differ}: z = {test.statistic.value:.1f}, p {p_in_words(test.p)} "
         f"({test.statistic.n:,} rows a side, half of them held out)",
         "",
     )  # fmt: skip
 
 
-def kernel_finding(test: TwoSampleTest, *, threshold: float = MAX_TEST_P) -> Finding:
-    """Word the kernel test; like the classifier test it informs."""
-    if test.statistic.value is None or test.p is None:
-        return unmeasured("kernel_two_sample_test", test.statistic, threshold)
-    return Finding(
-        "kernel_two_sample_test", "info", test.p, threshold,
-        f"MMD^2 = {test.statistic.value:.4f}, permutation p {_p(test.p)} ({test.statistic.n:,} rows a side)",
-        "",
-    )  # fmt: skip
-
-
-def _stacked(
+def stacked(
     first: Array, second: Array, rows: int, seed: int, groups: Groups = ALONE
 ) -> tuple[Array, Integers, Integers | None]:
     """Draw so many rows of each side, name the side of each, 0 or 1, and number groups across both."""
@@ -268,14 +216,6 @@ def _halved(domains: Integers, groups: Integers | None, *, seed: int) -> tuple[I
     return halves[0], halves[1]
 
 
-def _one_of_each(features: Array, groups: Integers | None, *, seed: int) -> Array:
-    """Draw a row of each group; all rows where they stand alone."""
-    if groups is None:
-        return features
-    order = np.random.default_rng(seed).permutation(len(features))
-    return features[order[np.unique(groups[order], return_index=True)[1]]]
-
-
 def _classifier() -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -292,26 +232,6 @@ def _mapped(accuracy: Estimate, rows: int) -> Estimate:
     return Estimate(value, rows, low, high)
 
 
-def _kernel_without_diagonal(features: Array) -> Array:
-    from scipy.spatial.distance import pdist, squareform
-
-    squared = pdist(features, "sqeuclidean")
-    median = float(np.median(squared))
-    kernel: Array = squareform(np.exp(-squared / (2 * (median or 1.0))))
-    return kernel
-
-
-def _unbiased_mmd(kernel: Array, sides: Array, rows: int) -> Array:
-    """Return MMD^2 for each division; `sides` has shape (2 rows, divisions), 1 for the second sample.
-
-    All rows' kernel sums follow from the second sample's: one matrix product serves all divisions.
-    """
-    second = (sides * (kernel @ sides)).sum(axis=0)
-    cross = sides.T @ kernel.sum(axis=1) - second
-    first = kernel.sum() - second - 2 * cross
-    values: Array = (first + second) / (rows * (rows - 1)) - 2 * cross / rows**2
-    return values
-
-
-def _p(p: float) -> str:
+def p_in_words(p: float) -> str:
+    """Write a p value."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"

@@ -17,6 +17,7 @@ from nlp_transfer.data.rows import DomainData, TransferData
 from nlp_transfer.diagnostics import (
     calibration,
     forgetting,
+    kernel_test,
     mismatch,
     overfitting,
     personal_data,
@@ -32,6 +33,7 @@ from nlp_transfer.diagnostics.clusters import effective_rows
 from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, missing, share_of
 from nlp_transfer.diagnostics.measuring import measured
 from nlp_transfer.diagnostics.source_trust import SourceTrust, source_trust_finding
+from nlp_transfer.diagnostics.temperature import Temperature, scale
 from nlp_transfer.evaluation.compare import number_groups
 from nlp_transfer.findings import Finding
 
@@ -97,7 +99,7 @@ class FinishedRun:
     """What the adapted model says of the target's dev rows."""
     source_dev: Answers | None = None
     """What it says of a sample of the source's dev rows."""
-    temperature: calibration.Temperature | None = None
+    temperature: Temperature | None = None
     """What was fitted on those, and stands beside the model; None where nothing was fitted."""
     trust: SourceTrust | None = None
     """What the source model was worth on the target's training rows; None where nobody asked."""
@@ -146,7 +148,7 @@ def _distance(run: FinishedRun) -> Iterator[Finding]:
         sides, groups = [each.features for each in samples], (samples[0].groups, samples[1].groups)
         yield mismatch.distance_finding(mismatch.domain_distance(*sides, groups=groups))
         yield mismatch.two_sample_finding(mismatch.classifier_test(*sides, groups=groups))
-        yield mismatch.kernel_finding(mismatch.maximum_mean_discrepancy(*sides, groups=groups))
+        yield kernel_test.kernel_finding(kernel_test.maximum_mean_discrepancy(*sides, groups=groups))
 
 
 def _across_domains(run: FinishedRun) -> Iterator[Finding]:
@@ -249,12 +251,12 @@ def _generalisation(run: FinishedRun) -> Iterator[Finding]:
 def _trust(run: FinishedRun) -> Iterator[Finding]:
     """Look at the adapted model's probabilities, with the temperature of its dev rows."""
     target, tested = run.data.target, run.predicted["target"]["adapted"][0]
-    temperature = run.temperature or calibration.Temperature(missing(0, "none was fitted"), None, None)
+    temperature = run.temperature or Temperature(missing(0, "none was fitted"), None, None)
     groups = _groups(target)
     before = calibration.calibration_error(tested, target.test.labels, groups=groups)
     after = temperature.temperature
     if after.value is not None:
-        scaled = calibration.scale(_logarithms(tested), after.value)
+        scaled = scale(_logarithms(tested), after.value)
         after = calibration.calibration_error(scaled, target.test.labels, groups=groups)
     yield calibration.calibration_finding(before, after, temperature)
     coverage = calibration.accuracy_against_coverage(tested, target.test.labels, groups=groups)

@@ -15,6 +15,7 @@ import numpy as np
 from nlp_transfer.data.pairs import Pairs, TransferPairs
 from nlp_transfer.diagnostics import (
     forgetting,
+    kernel_test,
     mismatch,
     overfitting,
     personal_data,
@@ -162,7 +163,7 @@ def _distance(run: FinishedTranslations) -> Iterator[Finding]:
     sides = source.features, target.features
     yield mismatch.distance_finding(mismatch.domain_distance(*sides))
     yield mismatch.two_sample_finding(mismatch.classifier_test(*sides))
-    yield mismatch.kernel_finding(mismatch.maximum_mean_discrepancy(*sides))
+    yield kernel_test.kernel_finding(kernel_test.maximum_mean_discrepancy(*sides))
 
 
 def _transfer(run: FinishedTranslations) -> Iterator[Finding]:

@@ -7,17 +7,19 @@ import pytest
 from scipy import special
 
 from nlp_transfer.diagnostics.calibration import (
-    Temperature,
     accuracy_against_coverage,
     calibration_error,
     calibration_finding,
-    carried_temperature,
     coverage_finding,
+)
+from nlp_transfer.diagnostics.estimates import Estimate
+from nlp_transfer.diagnostics.temperature import (
+    Temperature,
+    carried_temperature,
     fit_temperature,
     held_out_gain,
     scale,
 )
-from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.unlabelled import (
     atc_finding,
     average_thresholded_confidence,

@@ -10,7 +10,6 @@ import pytest
 from nlp_transfer.diagnostics.calibration import (
     accuracy_against_coverage,
     calibration_error,
-    fit_temperature,
 )
 from nlp_transfer.diagnostics.clusters import (
     design_effect,
@@ -21,6 +20,7 @@ from nlp_transfer.diagnostics.clusters import (
 )
 from nlp_transfer.diagnostics.estimates import difference_of_shares, share_of
 from nlp_transfer.diagnostics.privacy import membership_inference
+from nlp_transfer.diagnostics.temperature import fit_temperature
 from nlp_transfer.diagnostics.text_mismatch import label_share_difference
 from nlp_transfer.diagnostics.transfer import source_harm, source_harm_finding
 from nlp_transfer.diagnostics.unlabelled import average_thresholded_confidence, estimate_label_shift

@@ -8,11 +8,11 @@ import os
 import numpy as np
 import pytest
 
-from nlp_transfer.diagnostics.calibration import Temperature, fit_temperature
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import Drift
 from nlp_transfer.diagnostics.overfitting import last_step_loss
 from nlp_transfer.diagnostics.resources import resources_finding
+from nlp_transfer.diagnostics.temperature import Temperature, fit_temperature
 from nlp_transfer.diagnostics.translation_run import chrf_gap
 from nlp_transfer.disk import PART
 from nlp_transfer.errors import ModelError

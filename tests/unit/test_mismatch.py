@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from nlp_transfer.diagnostics.estimates import Estimate
+from nlp_transfer.diagnostics.kernel_test import kernel_finding, maximum_mean_discrepancy
 from nlp_transfer.diagnostics.mismatch import (
     MAX_DISTANCE,
     DomainDistance,
@@ -16,8 +17,6 @@ from nlp_transfer.diagnostics.mismatch import (
     classifier_test,
     distance_finding,
     domain_distance,
-    kernel_finding,
-    maximum_mean_discrepancy,
     proxy_a_distance,
     two_sample_finding,
 )

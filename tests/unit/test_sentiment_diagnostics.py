@@ -10,7 +10,6 @@ import pytest
 
 from nlp_transfer.data.rows import EMPTY, DomainData, Rows, TransferData
 from nlp_transfer.diagnostics.before_training import words_and_labels
-from nlp_transfer.diagnostics.calibration import Temperature, fit_temperature
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import Drift
 from nlp_transfer.diagnostics.sentiment_run import (
@@ -20,6 +19,7 @@ from nlp_transfer.diagnostics.sentiment_run import (
     TextSample,
     run_diagnostics,
 )
+from nlp_transfer.diagnostics.temperature import Temperature, fit_temperature
 from nlp_transfer.runs import read_history
 
 LABELS = ["negative", "positive"]
