@@ -53,7 +53,9 @@ def write_disjoint(data: Path, path: Path) -> None:
     )
 
 
-def run_cell(parent: str, data: Path, size: int, seed: int, *, disjoint: bool) -> dict[str, Any]:
+def run_cell(
+    parent: str, data: Path, size: int, seed: int, *, disjoint: bool, baselines: list[str]
+) -> dict[str, Any]:
     """Run one size and seed; return each system's scores."""
     import sacrebleu
 
@@ -84,6 +86,7 @@ def run_cell(parent: str, data: Path, size: int, seed: int, *, disjoint: bool) -
                     },
                     "source_stage": None,
                     "training": {"seed": seed},
+                    "evaluation": {"baselines": baselines},
                 }
             )
         )  # fmt: skip
@@ -108,6 +111,7 @@ def main() -> None:
     parser.add_argument("--parent", default="embedded://romance")
     parser.add_argument("--sizes", type=int, nargs="+", default=[500, 1000, 5000, 20000, 50000])
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--baselines", nargs="+", default=["copy", "zero_shot", "scratch"])
     parser.add_argument("--disjoint", action="store_true", help="no English that the parents read")
     args = parser.parse_args()
     path = RESULTS / "translation_quality_ast.json"
