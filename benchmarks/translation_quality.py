@@ -121,7 +121,9 @@ def main() -> None:
             key = f"{size}/{seed}" + ("/disjoint" if args.disjoint else "")
             if key in results["cells"]:
                 continue
-            results["cells"][key] = run_cell(args.parent, args.data, size, seed, disjoint=args.disjoint)
+            results["cells"][key] = run_cell(
+                args.parent, args.data, size, seed, disjoint=args.disjoint, baselines=args.baselines
+            )
             results |= {
                 "what": f"en-ast software text, parent {args.parent}, 1,000 fixed test sentences",
                 "apertium_chrf": APERTIUM_CHRF,
