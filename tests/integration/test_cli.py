@@ -241,6 +241,9 @@ BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
         ["predict", "./absent", "good"],
         "there is no folder ./absent",
     ),
+    "a model without a name": (["predict", "", "good"], "the model's name is empty"),
+    "a translation model without a name": (["translate", "  ", "good"], "the model's name is empty"),
+    "a published model without a name": (["push", "", "ada/mine"], "the run's name is empty"),
     "no such run": (["evaluate", "absent.yaml"], "no recipe at absent.yaml"),
     "no such input": (["predict", "./absent", "--input", "absent.csv"], "no file at absent.csv"),
     "texts and a file": (
