@@ -517,10 +517,10 @@ def test_a_signal_ends_the_run_with_the_command_that_goes_on(
     path = recipe()
     arguments = ["run", str(path), "data.target.train_size=20"]
 
-    def stopped(*given: Any, label: str, **settings: Any) -> Any:
-        if label == "adapted":
+    def stopped(*given: Any, run: fit.TrainingRun, **settings: Any) -> Any:
+        if run.label == "adapted":
             signal.raise_signal(number)
-        return fit.fit(*given, label=label, **settings)
+        return fit.fit(*given, run=run, **settings)
 
     with monkeypatch.context() as patch:
         patch.setattr(adapt, "fit", stopped)
