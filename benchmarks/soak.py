@@ -1,11 +1,13 @@
 """Many predictions in one process: `benchmarks/results/soak.json`.
 
     python benchmarks/soak.py --predictions 200000 --translations 20000
+    ONEDNN_PRIMITIVE_CACHE_CAPACITY=0 python benchmarks/soak.py --predictions 20000 --output /tmp/soak.json
 
 A tiny random classifier labels real sentences, a tiny random translator translates short ones, in calls of
 200 texts, as a server would. After each hundredth of the work the process's anonymous memory and open files
 are noted. Growth is the median of the last tenth of them minus that of the second tenth: the first
-fills pools and caches of the libraries.
+fills pools and caches of the libraries. `--one-length` labels sentences of one length alone, so that all
+batches have one shape.
 """
 
 from __future__ import annotations
@@ -61,12 +63,20 @@ def soak(texts: list[str], work: Callable[[list[str]], object], total: int) -> d
     }
 
 
+def of_one_length(texts: list[str], tokenizer: Any) -> list[str]:
+    """Return the texts of the commonest number of tokens."""
+    lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
+    commonest = statistics.mode(lengths)
+    return [text for text, length in zip(texts, lengths, strict=True) if length == commonest]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--predictions", type=int, default=200_000)
     parser.add_argument("--translations", type=int, default=20_000)
+    parser.add_argument("--one-length", action="store_true", help="predict batches of one shape alone")
     parser.add_argument("--output", type=Path, default=RESULTS / "soak.json")
     args = parser.parse_args()
     from growth import build_models, real_sentences
@@ -81,6 +91,8 @@ def main() -> None:
         texts = [text for text, _ in real_sentences()]
         build_models(folder, texts)
         classifier = load_adapted(folder / "classifier")
+        if args.one_length:
+            texts = of_one_length(texts, classifier.tokenizer)
         found["predictions"] = soak(texts, classifier.predict, args.predictions)
         print(found["predictions"], flush=True)
         build_tiny_translator(folder / "translator", "m2m_100", seed=0)

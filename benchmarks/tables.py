@@ -98,11 +98,11 @@ def translation_quality(results: dict[str, Any]) -> list[str]:
         cell = results["cells"][key]["systems"]
         scores = [f"{cell[name]['chrf++']['value']:.1f}" if name in cell else "-" for name in systems]
         adapted = f"{cell['adapted']['chrf']:.1f}"
-        size = int(key.partition("/")[0])
+        size, disjoint = int(key.partition("/")[0]), ", no English of the parents'" * key.endswith("disjoint")
         mix = (results["cells"][key]["mix"] or {}).get("alpha", 1)
         change = cell["adapted"]["source_chrf++"]["value"] - cell["zero_shot"]["source_chrf++"]["value"]
         lines.append(
-            f"| {size:,} | {' | '.join(scores)} | {mix:g} | {change:+.1f} | {adapted} | "
+            f"| {size:,}{disjoint} | {' | '.join(scores)} | {mix:g} | {change:+.1f} | {adapted} | "
             f"{results['apertium_chrf']} |"
         )
     return lines
@@ -280,6 +280,15 @@ def chain(results: dict[str, Any]) -> list[str]:
     return lines
 
 
+def startup(results: dict[str, Any]) -> list[str]:
+    """Tabulate what whole processes take."""
+    lines = ["| process | seconds, median | least to greatest |", "|---|---:|---:|"]
+    return lines + [
+        f"| `{name}` | {took['median']:.2f} | {took['least']:.2f} to {took['greatest']:.2f} |"
+        for name, took in results["seconds"].items()
+    ]
+
+
 def serve_load(results: dict[str, Any]) -> list[str]:
     """Tabulate what the clients of a server saw."""
     shown = (
@@ -313,6 +322,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], list[str]]], ...] = (
     ("growth", "", growth),
     ("soak", "", soak),
     ("serve_load", "", serve_load),
+    ("startup", "", startup),
 )
 
 

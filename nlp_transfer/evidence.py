@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlp_transfer.data.rows import Rows
-from nlp_transfer.diagnostics.calibration import fit_temperature
+from nlp_transfer.diagnostics.calibration import carried_temperature
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import weight_drift
 from nlp_transfer.diagnostics.text_mismatch import words_of
@@ -33,7 +34,8 @@ from nlp_transfer.evidence_files import (
 )
 from nlp_transfer.making.classifiers import ClassifierMaker
 from nlp_transfer.models.calibration import write_temperature
-from nlp_transfer.training.processes import computed_on_main
+from nlp_transfer.training.processes import computed_on_main, is_main
+from nlp_transfer.training.sharing import scored_in_shares
 
 if TYPE_CHECKING:
     from nlp_transfer.models.loading import LoadedClassifier
@@ -64,13 +66,15 @@ class EvidenceKeeper:
     def calibrate(self) -> None:
         """Score the dev rows with the adapted model, and give it the temperature that fits them.
 
-        Where there are too few of them it gets none, and the report says so.
+        Where there are too few of them, or they do not show that it helps, it gets none, and the report says
+        so.
         """
-        self.seconds |= computed_on_main(self._calibrated)
-
-    def _calibrated(self) -> dict[str, float]:
-        self._calibrate()
-        return self.seconds
+        with self._timed("temperature"):
+            rows, logits = self.data.target.dev, np.empty((0, len(self.data.label_names)))
+            if len(rows):
+                logits = self._logits("adapted", rows.texts, what="dev rows")
+                self._write("adapted", "dev", rows, logits)
+            computed_on_main(lambda: self._fit_temperature(rows, logits))
 
     def keep(self, systems: Sequence[str]) -> dict[str, Any]:
         """Keep all that the report looks at; return the seconds that each part took.
@@ -78,29 +82,20 @@ class EvidenceKeeper:
         Args:
             systems: the scored ones.
         """
-        seconds = computed_on_main(lambda: self._kept(systems))
-        return {"seconds": {part: round(taken, 4) for part, taken in seconds.items()}}
-
-    def _kept(self, systems: Sequence[str]) -> dict[str, float]:
-        if read_temperature_fit(self.maker.folder) is None:
-            self._calibrate()
+        if computed_on_main(lambda: read_temperature_fit(self.maker.folder) is None):
+            self.calibrate()
         with self._timed("learnt rows"):
             self._keep_learnt([name for name in ("zero_shot", "adapted") if name in systems])
         with self._timed("source dev rows"):
             self._keep_source_dev()
         with self._timed("features"):
-            self._keep_texts()
+            computed_on_main(self._keep_texts)
         with self._timed("weights"):
-            self._keep_drift()
-        return self.seconds
+            computed_on_main(self._keep_drift)
+        return {"seconds": {part: round(taken, 4) for part, taken in self.seconds.items()}}
 
-    def _calibrate(self) -> None:
-        rows, logits = self.data.target.dev, np.empty((0, len(self.data.label_names)))
-        with self._timed("temperature"):
-            if len(rows):
-                logits = self._logits("adapted", rows.texts, what="dev rows")
-                self._write("adapted", "dev", rows, logits)
-            temperature = fit_temperature(logits, rows.labels, groups=number_groups(rows.groups))
+    def _fit_temperature(self, rows: Rows, logits: npt.NDArray[np.float64]) -> None:
+        temperature = carried_temperature(logits, rows.labels, groups=number_groups(rows.groups))
         self._give(temperature.temperature)
         write_temperature_fit(self.maker.folder, temperature)
 
@@ -140,12 +135,14 @@ class EvidenceKeeper:
             return
         loaded = self._pretrained()
         arrays: dict[str, Any] = {}
-        for name, rows in (("source", source.selection), ("target", target.selection.joined(target.test))):
+        for name, rows in (("source", source.selection), ("target", target.used)):
             drawn = rows.take(sample(len(rows), MAX_TEXTS, seed=self.maker.seed))
             arrays[f"{name}_ids"] = np.asarray(drawn.ids)
             arrays[f"{name}_features"] = self._encoded(loaded, drawn.texts)
             arrays[f"{name}_tokens"] = _token_counts(loaded, drawn.texts)
             arrays[f"{name}_words"] = np.asarray([len(words_of(text)) for text in drawn.texts])
+            if (groups := number_groups(drawn.groups)) is not None:
+                arrays[f"{name}_groups"] = groups
         write_texts(self.maker.folder, arrays)
 
     def _keep_drift(self) -> None:
@@ -182,21 +179,26 @@ class EvidenceKeeper:
         )  # fmt: skip
 
     def _logits(self, system: str, texts: Sequence[str], *, what: str) -> npt.NDArray[np.float64]:
+        """Score texts, each process its share of them."""
         from nlp_transfer.inference.load import load_adapted
 
         start, revision = (str(self.maker.model_folder), None) if system == "adapted" else self.maker.start()
         scorer = load_adapted(start, revision=revision, cached=True)
-        logits: npt.NDArray[np.float64] = scorer.logits(texts, label=f"score {system} on {what}")
-        return logits
+        score = partial(scorer.logits, label=f"score {system} on {what}" if is_main() else None)
+        return scored_in_shares(texts, score, classes=len(self.data.label_names))
 
     def _write(
         self, system: str, split: str, rows: Rows, logits: npt.NDArray[np.float64], *, domain: str = "target"
     ) -> None:
         from nlp_transfer.inference.predict import softmax
 
-        self.predictions.mkdir(parents=True, exist_ok=True)
         path = self.predictions / f"{system}.{domain}_{split}.jsonl"
-        write_predictions(path, rows, softmax(logits), self.data.label_names)
+
+        def write() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_predictions(path, rows, softmax(logits), self.data.label_names)
+
+        computed_on_main(write)
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:

@@ -18,10 +18,12 @@ from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import Drift
 from nlp_transfer.diagnostics.sentiment_run import Answers, TextSample
 from nlp_transfer.diagnostics.source_trust import SourceTrust
+from nlp_transfer.diagnostics.translation_run import PairLosses
 from nlp_transfer.evaluation.predicted import read_predicted
 from nlp_transfer.runs import whole_file, write_json
 
 FOLDER, TEXTS, DRIFT, TEMPERATURE = "evidence", "texts.npz", "weight_drift.json", "temperature.json"
+LOSSES = "losses.npz"
 # Decided once, by what trains: they stand in the run folder itself, since evidence may be made again.
 TRUST, RELATED = "source_trust.json", "related_languages.json"
 
@@ -82,8 +84,32 @@ def read_texts(run_folder: Path) -> dict[str, TextSample]:
         return {}
     with np.load(path, allow_pickle=False) as stored:
         return {
-            domain: TextSample(*(stored[f"{domain}_{part}"] for part in ("features", "tokens", "words")))
+            domain: TextSample(
+                features=stored[f"{domain}_features"],
+                token_counts=stored[f"{domain}_tokens"],
+                word_counts=stored[f"{domain}_words"],
+                groups=stored.get(f"{domain}_groups"),
+            )
             for domain in ("source", "target")
+        }
+
+
+def write_losses(run_folder: Path, arrays: Mapping[str, Any]) -> None:
+    """Keep losses of learnt and of test pairs under each model: `learnt_adapted`, `test_ids` and so on."""
+    path = _made(run_folder) / LOSSES
+    with whole_file(path) as file:
+        np.savez(file, **arrays)
+
+
+def read_losses(run_folder: Path) -> dict[str, PairLosses]:
+    """Read the losses of pairs by side, `learnt` and `test`; empty where none were kept."""
+    path = run_folder / FOLDER / LOSSES
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        return {
+            side: PairLosses(stored[f"{side}_adapted"], stored.get(f"{side}_zero_shot"))
+            for side in ("learnt", "test")
         }
 
 

@@ -1,13 +1,16 @@
-"""Which of a model's languages stands nearest to one that it does not have: the one that translates best."""
+"""How near a language is to what a model translates: which of its languages stands nearest to one that it
+does not have (the one that translates best), and whether that is near at all.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nlp_transfer.data.pairs import Direction, Pairs
 from nlp_transfer.errors import ModelError
+from nlp_transfer.inference.translated_pairs import translate_pairs
 
 if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator
@@ -77,18 +80,36 @@ def _candidates(wanted: str, known: Sequence[str], texts: Sequence[str]) -> list
 
 
 def _best(translator: Translator, pairs: Pairs, candidates: Sequence[str]) -> str:
-    from nlp_transfer.evaluation.translation_scores import chrf_of_counts, chrf_statistics
-
     if len(candidates) == 1:
         return candidates[0]
-    scores = {}
-    for candidate in candidates:
-        written = translator.translate(
-            pairs.sources, src_lang=pairs.directions[0][0], tgt_lang=candidate, num_beams=1
+    tgt_lang = pairs.directions[0][1]
+    scores = {
+        candidate: _chrf(
+            translate_pairs(translator, pairs, asked_as={tgt_lang: candidate}, num_beams=1), pairs.targets
         )
-        counts = chrf_statistics(written, pairs.targets).sum(axis=0, keepdims=True)
-        scores[candidate] = float(chrf_of_counts(counts)[0])
+        for candidate in candidates
+    }
     best = max(scores, key=lambda candidate: scores[candidate])
     listing = ", ".join(f"{candidate} {score:.1f}" for candidate, score in scores.items())
     logger.info("related language: %s (chrF++ on %d dev pairs: %s)", best, len(pairs), listing)
     return best
+
+
+def gain_over_copy(translator: Translator, pairs: Pairs, *, asked_as: Mapping[str, str]) -> float:
+    """Return how much better a model translates pairs than the source text itself would do, in chrF++.
+
+    Args:
+        translator: the model.
+        pairs: some pairs of the target; greedy translations of them are scored.
+        asked_as: for a language that the model lacks the one that is asked for instead.
+    """
+    written = translate_pairs(translator, pairs, asked_as=asked_as, num_beams=1)
+    return _chrf(written, pairs.targets) - _chrf(pairs.sources, pairs.targets)
+
+
+def _chrf(written: Sequence[str], references: Sequence[str]) -> float:
+    """Return chrF++ of a corpus."""
+    from nlp_transfer.evaluation.translation_scores import chrf_of_counts, chrf_statistics
+
+    counts = chrf_statistics(written, references).sum(axis=0, keepdims=True)
+    return float(chrf_of_counts(counts)[0])

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from nlp_transfer.data.rows import Rows
@@ -15,7 +16,8 @@ from nlp_transfer.errors import ModelError
 from nlp_transfer.evidence_files import write_trust
 from nlp_transfer.runs import whole_folder, write_text
 from nlp_transfer.training.costs import Cost
-from nlp_transfer.training.processes import computed_on_main
+from nlp_transfer.training.processes import computed_on_main, is_main
+from nlp_transfer.training.sharing import Array, scored_in_shares
 
 logger = logging.getLogger(__name__)
 # Written last beside a kept source model: what it hashes to.
@@ -47,13 +49,15 @@ def note_trust(run_folder: Path, source_model: Path, rows: Rows) -> None:
     """Ask a source model for the classes of labelled target rows that it has not seen, and keep in the run
     folder what came of it.
     """
-    computed_on_main(lambda: _ask(run_folder, source_model, rows))
-
-
-def _ask(run_folder: Path, source_model: Path, rows: Rows) -> None:
     from nlp_transfer.inference.load import load_adapted
 
-    scores = load_adapted(str(source_model), cached=True).logits(rows.texts, label="ask the source model")
+    model = load_adapted(str(source_model), cached=True)
+    score = partial(model.logits, label="ask the source model" if is_main() else None)
+    scores = scored_in_shares(rows.texts, score, classes=len(model.label_names))
+    computed_on_main(lambda: _note(run_folder, scores, rows))
+
+
+def _note(run_folder: Path, scores: Array, rows: Rows) -> None:
     trust = source_trust(scores.argmax(axis=1), rows.labels)
     write_trust(run_folder, trust)
     if trust.set_aside:

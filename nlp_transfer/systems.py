@@ -1,12 +1,13 @@
 """Scores the systems that a sentiment run compares: one file of predictions for each system and domain.
 
-A system's cost is returned. Making the models is left to making, comparing the scores to
-evaluation/compare.py.
+The processes of a run share the rows, and the main one writes. A system's cost is returned. Making the models
+is left to making, comparing the scores to evaluation/compare.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from nlp_transfer.evaluation.predictions import write_predictions
 from nlp_transfer.making.classifiers import ClassifierMaker
 from nlp_transfer.training.costs import Cost, measured
 from nlp_transfer.training.processes import computed_on_main, is_main
+from nlp_transfer.training.sharing import scored_in_shares
 
 if TYPE_CHECKING:
     from nlp_transfer.training.adapt import Trained
@@ -93,7 +95,9 @@ class SystemScorer:
     def _tfidf(self, texts: list[str], cost: Cost) -> Array:
         from nlp_transfer.training.baselines import tfidf
 
-        return tfidf(self.data.training_rows(), texts, classes=len(self.data.label_names))
+        classes = len(self.data.label_names)
+        # Fitting takes longer than scoring, and cannot be shared.
+        return computed_on_main(lambda: tfidf(self.data.training_rows(), texts, classes=classes))
 
     def _probe(self, texts: list[str], cost: Cost) -> Array:
         probe = self.maker.probes.fit(self.maker.settings.model_path, cost)
@@ -121,29 +125,24 @@ class SystemScorer:
         return self._predict_with(self.maker.adapt(cost), texts, label="score adapted")
 
     def _probe_probabilities(self, probe: FrozenProbe, texts: list[str]) -> Array:
-        from nlp_transfer.inference.predict import softmax
-
-        return softmax(probe.logits(texts))
+        return self._shared(probe.logits, texts, label="encode")
 
     def _predict(self, path: str, texts: list[str], *, label: str, revision: str | None = None) -> Array:
         """Score texts with a saved model, without its temperature: no other system has one."""
         from nlp_transfer.inference.load import load_adapted
-        from nlp_transfer.inference.predict import softmax
 
-        if not is_main():
-            return self._no_scores(texts)
-        return softmax(load_adapted(path, revision=revision, cached=True).logits(texts, label=label))
+        return self._shared(load_adapted(path, revision=revision, cached=True).logits, texts, label=label)
 
     def _predict_with(self, trained: Trained, texts: list[str], *, label: str) -> Array:
-        from nlp_transfer.inference.predict import predict_logits, softmax
+        from nlp_transfer.inference.predict import predict_logits
 
-        if not is_main():
-            return self._no_scores(texts)
         limit = self.maker.settings.max_length_tokens
-        return softmax(
-            predict_logits(trained.model, trained.tokenizer, texts, max_length_tokens=limit, label=label)
-        )
+        logits = partial(predict_logits, trained.model, trained.tokenizer, max_length_tokens=limit)
+        return self._shared(logits, texts, label=label)
 
-    def _no_scores(self, texts: list[str]) -> Array:
-        """Stand in for scores on the processes that do not write them."""
-        return np.zeros((len(texts), len(self.data.label_names)))
+    def _shared(self, logits: Callable[..., Array], texts: list[str], *, label: str) -> Array:
+        """Score texts, each process its share of them; the main one shows how far it is."""
+        from nlp_transfer.inference.predict import softmax
+
+        score = partial(logits, label=label if is_main() else None)
+        return softmax(scored_in_shares(texts, score, classes=len(self.data.label_names)))

@@ -1,71 +1,168 @@
 """Keeps what the diagnostics of a translation run look at, so that its report needs no model again.
 
-Translations of learnt pairs stand in `predictions/` beside those of test pairs, the drift of the weights in
-`evidence/`. As evidence.py does for classifiers.
+Translations of learnt and of dev pairs stand in `predictions/` beside those of test pairs; the drift of the
+weights, losses of pairs, and what the start's encoder makes of both domains in `evidence/`. As evidence.py
+does for classifiers.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from nlp_transfer.data.pairs import PairDomain, Pairs
 from nlp_transfer.diagnostics.forgetting import weight_drift
-from nlp_transfer.evaluation.predictions import write_translations
-from nlp_transfer.evidence_files import sample, write_drift, write_related
+from nlp_transfer.diagnostics.text_mismatch import words_of
+from nlp_transfer.evidence_files import sample, write_drift, write_losses, write_related, write_texts
 from nlp_transfer.making.translators import TranslationMaker
 from nlp_transfer.training.processes import computed_on_main
-from nlp_transfer.translation_systems import translate_pairs
+from nlp_transfer.translation_systems import translate_in_shares, write_pairs_translated
 
-# Learnt pairs that are translated: enough to see pairs learnt by heart, and few beside the test pairs.
+if TYPE_CHECKING:
+    from nlp_transfer.inference.translator import Translator
+
+# Learnt pairs that are translated, and as many dev pairs of either domain: enough to see pairs learnt by
+# heart, and few beside the test pairs.
 MAX_LEARNT_PAIRS = 200
+# Pairs a side whose losses are taken: an AUC of one half is known to 3.6 points then.
+MAX_LOSS_PAIRS = 500
+# Sources of a domain that are encoded, as in evidence.py.
+MAX_TEXTS = 1_000
 
 
 def keep_translation_evidence(maker: TranslationMaker, predictions: Path) -> dict[str, Any]:
-    """Keep the related languages, translations of learnt pairs and the drift of the weights; return the
-    seconds that the last two took.
+    """Keep the related languages, translations and losses of pairs, states of the encoder and the drift of
+    the weights; return the seconds that each part took.
 
     Args:
         maker: of the first seed's models.
         predictions: the folder of that seed's predictions.
     """
-    related = maker.related()
-    return {"seconds": computed_on_main(lambda: _keep(maker, predictions, related))}
+    return {"seconds": _Keeper(maker, predictions, maker.related()).keep()}
 
 
-def _keep(maker: TranslationMaker, predictions: Path, related: dict[str, str]) -> dict[str, float]:
-    write_related(maker.folder, related)
-    seconds = {}
-    for name, keep in (("learnt rows", _keep_learnt), ("weights", _keep_drift)):
-        if len(maker.data.target.train):
-            began = time.perf_counter()
-            keep(maker, predictions)
-            seconds[name] = round(time.perf_counter() - began, 4)
-    return seconds
+class _Keeper:
+    """Keeps one run's evidence, of the model before adaptation and the one after.
+
+    Translations are shared over the processes; the main one does the rest, and writes.
+    """
+
+    def __init__(self, maker: TranslationMaker, predictions: Path, related: dict[str, str]) -> None:
+        self.maker = maker
+        self.data = maker.data
+        self.predictions = predictions
+        self.related = related
+        self.seconds: dict[str, float] = {}
+
+    def keep(self) -> dict[str, float]:
+        """Keep all that the report looks at; return the seconds that each part took."""
+        from nlp_transfer.inference.translator import load_translation_model
+
+        computed_on_main(lambda: write_related(self.maker.folder, self.related))
+        learns = len(self.data.target.train) > 0
+        if not learns and self.data.source is None:
+            return self.seconds
+        with self._timed("models"):
+            start = self.maker.translator() if isinstance(self.maker.start()[0], str) else None
+            adapted = load_translation_model(str(self.maker.model_folder)) if learns else None
+        if adapted is not None:
+            with self._timed("learnt rows"):
+                self._keep_translations(adapted)
+            with self._timed("losses"):
+                computed_on_main(lambda: self._keep_losses(start, adapted))
+        if start is not None:
+            with self._timed("features"):
+                computed_on_main(lambda: self._keep_texts(start))
+            # Last: what is compared are the weights alone, wherever they lie.
+            if adapted is not None:
+                with self._timed("weights"):
+                    computed_on_main(lambda: self._keep_drift(start, adapted))
+        return {part: round(taken, 4) for part, taken in self.seconds.items()}
+
+    def _keep_translations(self, adapted: Translator) -> None:
+        """Translate learnt pairs and dev pairs of the target, and dev pairs of the source beside these."""
+        target, source = self.data.target, self.data.source
+        sides = {"target_train": target.train, "target_dev": target.dev}
+        if source is not None and len(target.dev):
+            sides["source_dev"] = source.dev
+        for name, pairs in sides.items():
+            if len(pairs):
+                self._translate(adapted, name, self._drawn(pairs, MAX_LEARNT_PAIRS))
+
+    def _translate(self, adapted: Translator, name: str, drawn: Pairs) -> None:
+        label = f"score adapted on {'learnt' if name == 'target_train' else 'dev'} pairs"
+        written = translate_in_shares(adapted, drawn, label=label)
+        path = self.predictions / f"adapted.{name}.jsonl"
+        computed_on_main(lambda: write_pairs_translated(path, drawn, written))
+
+    def _keep_losses(self, start: Translator | None, adapted: Translator) -> None:
+        """Take the losses of learnt pairs and of test pairs, under the adapted model and the one before."""
+        from nlp_transfer.training.pair_losses import pair_losses
+
+        arrays: dict[str, Any] = {}
+        for side, pairs in (("learnt", self.data.target.train), ("test", self.data.target.test)):
+            drawn = self._drawn(pairs, MAX_LOSS_PAIRS)
+            arrays[f"{side}_ids"] = np.asarray(drawn.ids)
+            for system, translator in (("zero_shot", start), ("adapted", adapted)):
+                if translator is not None:
+                    arrays[f"{side}_{system}"] = pair_losses(
+                        translator.loaded, drawn, max_length_tokens=self.maker.settings.max_length_tokens,
+                        asked_as=self.related if system == "zero_shot" else None,
+                    )  # fmt: skip
+        write_losses(self.maker.folder, arrays)
+
+    def _keep_texts(self, start: Translator) -> None:
+        """Encode a sample of each domain's sources with the encoder that adaptation starts from.
+
+        All are asked for in the parent's first language. The target's test sources are among them: a few
+        learnt ones say little.
+        """
+        source, target = self.data.source, self.data.target
+        if source is None or not self.data.read_one_language:
+            return
+        arrays: dict[str, Any] = {}
+        for domain, pairs in ((source, source.selection), (target, target.selection.joined(target.test))):
+            arrays |= self._encoded(start, domain, _distinct_sources(pairs), tgt_lang=source.directions[0][1])
+        write_texts(self.maker.folder, arrays)
+
+    def _encoded(self, start: Translator, domain: PairDomain, pairs: Pairs, *, tgt_lang: str) -> Any:
+        from nlp_transfer.models.encoder_states import source_states
+
+        drawn = self._drawn(pairs, MAX_TEXTS)
+        states, tokens = source_states(
+            start.loaded,
+            drawn.sources,
+            src_lang=start.loaded.src_lang(domain.directions[0][0]),
+            tgt_lang=start.loaded.tgt_lang(tgt_lang),
+            max_length_tokens=self.maker.settings.max_length_tokens,
+        )
+        words = np.asarray([len(words_of(text)) for text in drawn.sources])
+        parts = {"ids": np.asarray(drawn.ids), "features": states, "tokens": tokens, "words": words}
+        return {f"{domain.name}_{part}": values for part, values in parts.items()}
+
+    def _keep_drift(self, start: Translator, adapted: Translator) -> None:
+        """Compare the adapted weights with those that adaptation started from."""
+        before, after = (dict(each.loaded.model.named_parameters()) for each in (start, adapted))
+        write_drift(self.maker.folder, weight_drift(before, after))
+
+    def _drawn(self, pairs: Pairs, most: int) -> Pairs:
+        return pairs.take(sample(len(pairs), most, seed=self.maker.seed))
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[part] = time.perf_counter() - began
 
 
-def _keep_learnt(maker: TranslationMaker, predictions: Path) -> None:
-    from nlp_transfer.inference.translator import load_translation_model
-
-    train = maker.data.target.train
-    drawn = train.take(sample(len(train), MAX_LEARNT_PAIRS, seed=maker.seed))
-    written = translate_pairs(
-        load_translation_model(str(maker.model_folder)),
-        drawn,
-        label="score adapted on learnt pairs",
-        asked_as={},
-    )
-    predictions.mkdir(parents=True, exist_ok=True)
-    write_translations(predictions / "adapted.target_train.jsonl", drawn.ids, written)
-
-
-def _keep_drift(maker: TranslationMaker, _: Path) -> None:
-    """Compare the adapted weights with those that adaptation started from, where they were trained before."""
-    from nlp_transfer.models.translation import load_translator
-
-    start, revision = maker.start()
-    if not isinstance(start, str):
-        return
-    before = load_translator(start, revision=revision).model
-    after = load_translator(str(maker.model_folder)).model
-    write_drift(maker.folder, weight_drift(dict(before.named_parameters()), dict(after.named_parameters())))
+def _distinct_sources(pairs: Pairs) -> Pairs:
+    """Take each source once: one that stands in several languages would be seen and held out at once."""
+    first: dict[str, int] = {}
+    for row, text in enumerate(pairs.sources):
+        first.setdefault(text, row)
+    return pairs.take(list(first.values()))

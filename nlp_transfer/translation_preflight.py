@@ -48,7 +48,8 @@ def check_model(
             "lower it"
         )
     _require_languages(config, data, loaded, path)
-    return lambda pairs: _encode(loaded, pairs)
+    new_pieces = config.adaptation.new_pieces
+    return lambda pairs: _encode(loaded, pairs, new_pieces=new_pieces)
 
 
 def _require_methods(config: RecipeConfig) -> None:
@@ -87,10 +88,11 @@ def _require_related(chosen: str, tgt_lang: str, loaded: LoadedTranslator) -> No
         require_language(chosen, known, model="adaptation.related_lang: the model")
 
 
-def _encode(loaded: LoadedTranslator, pairs: Pairs) -> EncodedSides:
+def _encode(loaded: LoadedTranslator, pairs: Pairs, *, new_pieces: int | None) -> EncodedSides:
     """Cut pairs as the model would; a language that it lacks is asked for as any other."""
     from nlp_transfer.data.languages import find_language
     from nlp_transfer.models.encoding import encode_pairs
+    from nlp_transfer.models.piece_models import piece_model
     from nlp_transfer.models.vocabulary import missing_characters
 
     known = loaded.family.languages()
@@ -108,4 +110,10 @@ def _encode(loaded: LoadedTranslator, pairs: Pairs) -> EncodedSides:
             missing=missing_characters(texts, pieces),
         )
 
-    return EncodedSides(side(sources, pairs.sources), side(targets, pairs.targets))
+    adds = piece_model(loaded.tokenizer) is not None and new_pieces != 0
+    return EncodedSides(
+        side(sources, pairs.sources),
+        side(targets, pairs.targets),
+        adds_characters=adds,
+        adds_script=adds and new_pieces is not None,
+    )

@@ -21,7 +21,7 @@ from nlp_transfer.evaluation.translation_scores import (
     sentence_statistics,
     worst_rows,
 )
-from nlp_transfer.evidence_files import read_drift, read_related
+from nlp_transfer.evidence_files import read_drift, read_losses, read_related, read_texts
 from nlp_transfer.findings import Finding
 from nlp_transfer.run_report import (
     add_mix,
@@ -66,14 +66,6 @@ def build_report(recipe: TranslationTransfer, data: DataReport, *, systems: list
     content = compared_systems(recipe, scorers, predicted, systems=scored)
     target = recipe.data.target
     first = {system: list(each[0]) for system, each in translated["target"].items()}
-    findings = [
-        *data.findings,
-        *run_findings(content),
-        *run_diagnostics(finished_translations(recipe, first["adapted"], content)),
-        *_sanity(recipe, first["adapted"]),
-    ]
-    content["findings"] = [finding.as_dict() for finding in findings]
-    add_chain(content, recipe.outcome)
     content["verdict"] = run_verdict(
         recipe,
         scorers["target"],
@@ -82,6 +74,14 @@ def build_report(recipe: TranslationTransfer, data: DataReport, *, systems: list
         assumed_seed_spread=ASSUMED_CHRF_SEED_SPREAD,
         why_not=_why_not(recipe),
     )
+    findings = [
+        *data.findings,
+        *run_findings(content),
+        *run_diagnostics(finished_translations(recipe, predicted, content)),
+        *_sanity(recipe, first["adapted"]),
+    ]
+    content["findings"] = [finding.as_dict() for finding in findings]
+    add_chain(content, recipe.outcome)
     add_mix(content, recipe.folder)
     signatures = {
         **metric_signatures(_only_language(target)),
@@ -116,23 +116,37 @@ def chain_outcome(recipe: TranslationTransfer) -> Outcome | None:
 
 
 def finished_translations(
-    recipe: TranslationTransfer, tested: list[str], content: Mapping[str, Any]
+    recipe: TranslationTransfer,
+    predicted: Mapping[str, Mapping[str, list[SentenceStatistics]]],
+    content: Mapping[str, Any],
 ) -> FinishedTranslations:
-    """Gather what the diagnostics look at: translations, and what translation_evidence.py kept.
+    """Gather what the diagnostics look at: counted translations, and what translation_evidence.py kept.
 
     Args:
         recipe: the run, trained and scored.
-        tested: the adapted model's translations of the target's test sources.
-        content: the report's, with the systems' costs.
+        predicted: domain, then system, to its counted translations, one a seed.
+        content: the report's, with the systems' scores and costs and the verdict.
     """
-    learnt = recipe.predictions_folder(recipe.first_seed) / "adapted.target_train.jsonl"
+    folder = recipe.predictions_folder(recipe.first_seed)
+    written = {
+        name: read_translations_by_id(path) if (path := folder / f"adapted.{name}.jsonl").is_file() else {}
+        for name in ("target_train", "target_dev", "source_dev")
+    }
     return FinishedTranslations(
         recipe.data,
-        tested,
-        systems=list(content["systems"]),
+        counts={
+            domain: {system: each[0].chrf for system, each in systems.items()}
+            for domain, systems in predicted.items()
+        },
+        per_seed={name: system["per_seed"].get("target", ()) for name, system in content["systems"].items()},
+        verdict=content["verdict"],
         history=read_history(recipe.folder),
         seed=recipe.training_seed(recipe.first_seed),
-        learnt=read_translations_by_id(learnt) if learnt.is_file() else {},
+        learnt=written["target_train"],
+        dev=written["target_dev"],
+        source_dev=written["source_dev"],
+        losses=read_losses(recipe.folder),
+        samples=read_texts(recipe.folder),
         drift=read_drift(recipe.folder),
         costs=costs_of(content),
         stored_mb=stored_mb(recipe.folder),

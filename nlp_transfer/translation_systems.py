@@ -1,6 +1,7 @@
 """Scores the systems that a translation run compares: one file of translations for each system and domain.
 
-A system's cost is returned. Making the models is left to making.
+The processes of a run share the rows, and the main one writes. A system's cost is returned. Making the models
+is left to making.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nlp_transfer.data.pairs import Direction, PairDomain, Pairs
+from nlp_transfer.data.pairs import PairDomain, Pairs
 from nlp_transfer.evaluation.predictions import write_translations
+from nlp_transfer.inference.translated_pairs import translate_pairs
 from nlp_transfer.making.translators import TranslationMaker
 from nlp_transfer.training.costs import Cost, measured
-from nlp_transfer.training.processes import computed_on_main
+from nlp_transfer.training.processes import computed_on_main, is_main
+from nlp_transfer.training.sharing import computed_in_shares
 
 if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator
@@ -53,8 +56,10 @@ class TranslationScorer:
         for name, domain in domains.items():
             if domain is None:
                 continue
-            path = folder / f"{system}.{name}.jsonl"
-            computed_on_main(partial(_write, path, domain.test, partial(translate, domain.test, name)))
+            translations = translate(domain.test, name)
+            if translations is not None:
+                path = folder / f"{system}.{name}.jsonl"
+                computed_on_main(partial(write_pairs_translated, path, domain.test, translations))
         return cost
 
     def score_test_sets(self, system: str, pairs_of: Mapping[Path, Pairs]) -> None:
@@ -64,19 +69,14 @@ class TranslationScorer:
             system: `adapted` is the kept model, `zero_shot` the one that adaptation started from.
             pairs_of: the pairs of each file.
         """
-        computed_on_main(lambda: self._translate_sets(system, pairs_of))
-
-    def _translate_sets(self, system: str, pairs_of: Mapping[Path, Pairs]) -> None:
         from nlp_transfer.inference.translator import load_translation_model
 
         kept = system == "adapted"
         folder = str(self.maker.model_folder)
         translator = load_translation_model(folder) if kept else self.maker.translator()
         for path, pairs in pairs_of.items():
-            translations = translate_pairs(
-                translator, pairs, label=f"score {system} on the chain", asked_as={}
-            )
-            write_translations(path, pairs.ids, translations)
+            translations = translate_in_shares(translator, pairs, label=f"score {system} on the chain")
+            computed_on_main(partial(write_pairs_translated, path, pairs, translations))
 
     def _copy(self, cost: Cost) -> Translate:
         return lambda pairs, _: list(pairs.sources)
@@ -116,42 +116,30 @@ class TranslationScorer:
     def _by(
         self, translator: Translator, system: str, *, asked_as: Mapping[str, str] | None = None
     ) -> Translate:
-        return lambda pairs, domain: translate_pairs(
-            translator, pairs, label=f"score {system} on {domain}", asked_as=asked_as or {}
+        return lambda pairs, domain: translate_in_shares(
+            translator, pairs, label=f"score {system} on {domain}", asked_as=asked_as
         )
 
 
-def _write(path: Path, pairs: Pairs, translate: Callable[[], list[str] | None]) -> None:
-    """Translate pairs into a file, unless the system has nothing to say about them."""
-    translations = translate()
-    if translations is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_translations(path, pairs.ids, translations)
+def write_pairs_translated(path: Path, pairs: Pairs, translations: list[str]) -> None:
+    """Write the translations of pairs into a file, with its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_translations(path, pairs.ids, translations)
 
 
-def translate_pairs(
-    translator: Translator, pairs: Pairs, *, label: str | None, asked_as: Mapping[str, str]
+def translate_in_shares(
+    translator: Translator, pairs: Pairs, *, label: str, asked_as: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Translate the sources of pairs, each direction by itself; sources too long to read stay empty.
+    """Translate the sources of pairs, each process its share of them; see `translate_pairs`.
 
-    Args:
-        translator: the model.
-        pairs: what to translate.
-        label: names the progress bar.
-        asked_as: the model's own code to ask for in place of a language it does not have.
+    The main process shows how far it is.
     """
+    translate = partial(
+        translate_pairs, translator, label=label if is_main() else None, asked_as=asked_as or {}
+    )
     translations = [""] * len(pairs)
-    rows_of: dict[Direction, list[int]] = {}
-    for row, direction in enumerate(pairs.directions):
-        rows_of.setdefault(direction, []).append(row)
-    for (src_lang, tgt_lang), rows in rows_of.items():
-        asked, texts = asked_as.get(tgt_lang, tgt_lang), [pairs.sources[row] for row in rows]
-        counts = translator.count_tokens(texts, src_lang=src_lang, tgt_lang=asked)
-        readable = [
-            row for row, count in zip(rows, counts, strict=True) if count <= translator.max_length_tokens
-        ]
-        texts = [pairs.sources[row] for row in readable]
-        written = translator.translate(texts, src_lang=src_lang, tgt_lang=asked, label=label)
-        for row, translation in zip(readable, written, strict=True):
+    lengths = [len(source) for source in pairs.sources]
+    for rows, part in computed_in_shares(lengths, lambda rows: translate(pairs.take(rows))):
+        for row, translation in zip(rows, part, strict=True):
             translations[row] = translation
     return translations

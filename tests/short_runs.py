@@ -8,6 +8,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 from tiny import easy_recipe, sentences, write_csv
+from tiny_translation import build_tiny_translator, easy_pairs
 
 from nlp_transfer.config import parse_config, write_yaml
 from nlp_transfer.recipes_by_task import recipe_class
@@ -18,6 +19,8 @@ def short_recipe(kind: str, folder: Path, model: Path) -> dict[str, Any]:
     """Return a recipe and write its files; `kind` is task and method, such as `sentiment lora`."""
     task, method = kind.split()
     content = sentiment(folder, model) if task == "sentiment" else translation(folder)
+    if kind == "translation lora":
+        content |= translator_start(folder)
     content["adaptation"]["method"] = method
     if method == "probe":
         content["evaluation"]["baselines"] = ["majority", "probe"]
@@ -63,6 +66,18 @@ def translation(folder: Path) -> dict[str, Any]:
         "adaptation": {"batch_tokens": 600},
         "training": {"num_train_epochs": 3, "learning_rate": 1e-2, "bf16": False, "logging_steps": 1},
     }  # fmt: skip
+
+
+def translator_start(folder: Path) -> dict[str, Any]:
+    """Return where LoRA starts: it needs a model, here one that lacks the language (a model that is made anew
+    is trained in full, whatever the method).
+    """
+    build_tiny_translator(folder / "translator", "m2m_100", dropout=0.1)
+    pairs = easy_pairs(160, lang="gl")
+    rows = list(zip(pairs.sources, pairs.targets, strict=True))
+    for name, part in {"train": rows[:120], "dev": rows[120:150], "test": rows[150:]}.items():
+        write_csv(folder / f"{name}.csv", ("en", "gl"), part)
+    return {"model": {"path": str(folder / "translator"), "max_length_tokens": 40}}
 
 
 # Findings that are worded in seconds and memory, which differ from run to run.

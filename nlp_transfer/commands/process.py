@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from nlp_transfer.errors import TransferError, for_terminal
 
@@ -24,8 +25,7 @@ def exit_status() -> Iterator[None]:
     """End with one message and an exit status, whatever a user can cause: bad input, a failed run, a
     signal.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    _on_signals(_stop)
     from nlp_transfer.disk import write_failures_told
 
     try:
@@ -37,6 +37,8 @@ def exit_status() -> Iterator[None]:
         print(for_terminal(f"nlp-transfer: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except Stopped as stopped:
+        # A launcher ends the processes that are left as soon as one has ended.
+        _on_signals(signal.SIG_IGN)
         if os.environ.get("RANK", "0") == "0":
             from nlp_transfer.training.launching import this_command
 
@@ -46,6 +48,11 @@ def exit_status() -> Iterator[None]:
                 file=sys.stderr,
             )
         sys.exit(128 + int(stopped.args[0]))
+
+
+def _on_signals(handler: Any) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _stop(number: int, _: object) -> None:

@@ -255,6 +255,11 @@ class AdaptationConfig:
     """Translation: the language of the model that the target's starts from; auto takes the one that
     translates the dev rows best, of a model with many languages among those that their text looks like and
     the nearest by name."""
+    new_pieces: int | None = Field(default=None, ge=0, le=10_000)
+    """Translation: how many pieces the model's vocabulary gets at most for what it cannot spell. null: each
+    character that the training pairs hold twice or more and no piece holds, and of a script that is new up to
+    1,000 pieces; 0: none. A number also allows a script that is all unknown tokens, which is refused
+    otherwise."""
     guard: GuardConfig | None = None
     """{max_drop: 0.01} ends the run with status 1, and without a `model/`, where the model lost more than
     that on an earlier test set; null hands every model over."""

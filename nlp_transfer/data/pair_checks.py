@@ -55,6 +55,10 @@ class EncodedSides:
 
     source: EncodedSide
     target: EncodedSide
+    adds_characters: bool = False
+    """Whether the vocabulary is given characters that it lacks before it learns the pairs."""
+    adds_script: bool = False
+    """Whether it is given a whole script that it lacks."""
 
 
 Encode = Callable[[Pairs], EncodedSides]
@@ -166,8 +170,8 @@ def _token_findings(
     )
     yield _long_pairs(domain.name, longer, len(sample), max_length_tokens)
     for side, encoded in (("source", sides.source), ("target", sides.target)):
-        yield _unknown(domain.name, side, encoded)
-        yield _unknown_characters(domain.name, side, encoded)
+        yield _unknown(domain.name, side, encoded, sides)
+        yield _unknown_characters(domain.name, side, encoded, adds=sides.adds_characters)
     yield _tokens_a_word(domain.name, sample, sides)
 
 
@@ -188,21 +192,34 @@ def _long_pairs(name: str, longer: int, pairs: int, max_length_tokens: int) -> F
     )  # fmt: skip
 
 
-def _unknown(name: str, side: str, encoded: EncodedSide) -> Finding:
+def _unknown(name: str, side: str, encoded: EncodedSide, sides: EncodedSides) -> Finding:
     tokens = int(encoded.tokens.sum())
     share = encoded.unknown / max(1, tokens)
     seen = f"{name}: {100 * share:.1f}% of the {side} side's {tokens:,} tokens are unknown to the model"
     if share <= MAX_UNKNOWN_SHARE:
         return Finding("unknown_tokens", "info", share, MAX_UNKNOWN_SHARE, seen, "")
-    unspellable = share > UNSPELLABLE_SHARE
-    return Finding(
-        "unknown_tokens", "block" if unspellable else "warn", share, MAX_UNKNOWN_SHARE, seen,
-        "its vocabulary cannot spell this script; choose a model that knows it, or make one anew with "
-        "model.architecture" if unspellable else "its vocabulary lacks characters of this language",
-    )  # fmt: skip
+    if share > UNSPELLABLE_SHARE and not sides.adds_script:
+        mends = "choose a model that knows it, or make one anew with model.architecture"
+        if sides.adds_characters:
+            mends += "; with many pairs adaptation.new_pieces: 1000 teaches the model its pieces"
+        return Finding(
+            "unknown_tokens", "block", share, MAX_UNKNOWN_SHARE, seen,
+            f"its vocabulary cannot spell this script; {mends}",
+        )  # fmt: skip
+    return Finding("unknown_tokens", "warn", share, MAX_UNKNOWN_SHARE, seen, _lacking(sides.adds_characters))
 
 
-def _unknown_characters(name: str, side: str, encoded: EncodedSide) -> Finding:
+def _lacking(adds: bool) -> str:
+    """Say what comes of characters that the vocabulary lacks."""
+    if adds:
+        return "those that the training pairs hold are added to the vocabulary, and have to be learnt"
+    return (
+        "texts with them come out wrong: choose a model that was made for this language, or make a "
+        "vocabulary of its own with model.architecture"
+    )
+
+
+def _unknown_characters(name: str, side: str, encoded: EncodedSide, *, adds: bool) -> Finding:
     """Tell which characters stand in no piece: they become unknown tokens, or are spelt byte by byte."""
     share = sum(encoded.missing.values()) / max(1, encoded.characters)
     common = [character for character, _ in Counter(encoded.missing).most_common(MAX_LISTED_CHARACTERS)]
@@ -212,8 +229,7 @@ def _unknown_characters(name: str, side: str, encoded: EncodedSide) -> Finding:
         "unknown_characters", "info" if fine else "warn", share, MAX_UNKNOWN_SHARE,
         f"{name}: {100 * share:.2f}% of the {side} side's {encoded.characters:,} characters are in no piece "
         f"of the vocabulary{which}",
-        "" if fine else "texts with them come out wrong: choose a model that was made for this language, or "
-        "make a vocabulary of its own with model.architecture",
+        "" if fine else _lacking(adds),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlp_transfer.data.cards import DataCard
+from nlp_transfer.data.languages import standard
 
 Direction = tuple[str, str]
 """Codes of the language translated from and of the one translated into."""
@@ -83,6 +84,11 @@ class PairDomain:
         return self.train.joined(self.dev)
 
     @property
+    def read_languages(self) -> set[str]:
+        """Standard tags of the languages translated from."""
+        return {standard(src_lang) for src_lang, _ in self.directions}
+
+    @property
     def languages(self) -> list[str]:
         """Codes of all languages, those translated from first, each once."""
         return list(dict.fromkeys([s for s, _ in self.directions] + [t for _, t in self.directions]))
@@ -94,3 +100,9 @@ class TransferPairs:
 
     target: PairDomain
     source: PairDomain | None
+
+    @property
+    def read_one_language(self) -> bool:
+        """Whether all pairs of both domains are translated from one and the same language."""
+        both = [domain for domain in (self.target, self.source) if domain is not None]
+        return len({language for domain in both for language in domain.read_languages}) == 1

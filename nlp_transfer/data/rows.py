@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -112,6 +113,15 @@ class DomainData:
             joined_texts(self.train.texts, self.dev.texts),
             np.concatenate([self.train.labels, self.dev.labels]),
             None if self.train.groups is None else self.train.groups + (self.dev.groups or []),
+        )
+
+    @property
+    def used(self) -> Rows:
+        """Every row that the run looks at, the test rows last, with their groups."""
+        seen, test = self.selection, self.test
+        grouped = test.groups is not None and (seen.groups is not None or not len(seen))
+        return dataclasses.replace(
+            seen.joined(test), groups=[*(seen.groups or []), *(test.groups or [])] if grouped else None
         )
 
 

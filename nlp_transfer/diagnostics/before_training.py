@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nlp_transfer.data.rows import TransferData, joined_texts
+from nlp_transfer.data.rows import TransferData
 from nlp_transfer.diagnostics import text_mismatch
 from nlp_transfer.evaluation.compare import number_groups
 from nlp_transfer.findings import Finding
@@ -23,12 +23,14 @@ def words_and_labels(data: TransferData) -> Iterator[Finding]:
     source, target = data.source, data.target
     if source is None:
         return
-    texts = joined_texts(target.selection.texts, target.test.texts)
-    yield text_mismatch.new_words_finding(text_mismatch.new_words(source.selection.texts, texts))
+    known, used = source.selection, target.used
+    groups = number_groups(known.groups), number_groups(used.groups)
+    rates = text_mismatch.new_words(known.texts, used.texts, groups=groups)
+    yield text_mismatch.new_words_finding(rates)
     shift = text_mismatch.label_share_difference(
-        source.selection.labels,
+        known.labels,
         target.test.labels,
         classes=len(data.label_names),
-        groups=(number_groups(source.selection.groups), number_groups(target.test.groups)),
+        groups=(groups[0], number_groups(target.test.groups)),
     )
     yield text_mismatch.label_shift_finding(shift)

@@ -59,6 +59,54 @@ def design_effect(ids: Integers, groups: Integers | None, *, classes: int) -> fl
     return float(np.average(np.asarray(effects)[inner], weights=weights[inner])) if inner.any() else 1.0
 
 
+def mean_variance(values: Array, groups: Integers | None) -> tuple[float, int]:
+    """Return the variance of a mean of rows, or of rows in groups, and how many of these there are.
+
+    Source: the linearised variance of a ratio mean, Cochran 1977, Sampling techniques, section 9A.
+
+    Args:
+        values: of each row, shape (rows,).
+        groups: group number of each row, or None.
+    """
+    if groups is None:
+        return float(values.var(ddof=1) / len(values)), len(values)
+    _, number = np.unique(groups, return_inverse=True)
+    sums = np.bincount(number, weights=values - values.mean())
+    units = len(sums)
+    return units / max(1, units - 1) * float((sums**2).sum()) / len(values) ** 2, units
+
+
+def in_random_order(rows: int, groups: Integers | None, *, seed: int) -> Integers:
+    """Return row numbers in a random order, the rows of a group one after the other.
+
+    Args:
+        rows: how many there are.
+        groups: group number of each row, or None.
+        seed: of the order.
+    """
+    generator = np.random.default_rng(seed)
+    if groups is None:
+        return generator.permutation(rows)
+    _, number = np.unique(groups, return_inverse=True)
+    places = generator.permutation(int(number.max(initial=-1)) + 1)[number]
+    order: Integers = np.argsort(places, kind="stable")
+    return order
+
+
+def random_halves(rows: int, groups: Integers | None, *, seed: int) -> tuple[Integers, Integers]:
+    """Return row numbers of two random halves; no group stands in both, so that they may differ in size.
+
+    Args:
+        rows: how many there are.
+        groups: group number of each row, or None.
+        seed: draws the halves.
+    """
+    first, second = np.array_split(in_random_order(rows, groups, seed=seed), 2)
+    if groups is not None:
+        second = second[~np.isin(groups[second], groups[first])]
+    return first, second
+
+
 def row_drawer(rows: int, groups: Integers | None, generator: np.random.Generator) -> Callable[[], Integers]:
     """Return what draws row numbers with replacement: rows, or all rows of as many groups as there are.
 

@@ -74,7 +74,7 @@ def judged(
     check: str,
     estimate: Estimate,
     *,
-    threshold: float,
+    threshold: float | None,
     bad: bool,
     evidence: str,
     advice: str,
@@ -85,7 +85,7 @@ def judged(
     Args:
         check: name of the finding.
         estimate: the number.
-        threshold: what it is held against.
+        threshold: what it is held against; None where it only informs.
         bad: whether it is on the wrong side.
         evidence: the number in words, with n.
         advice: what to do where it is bad.

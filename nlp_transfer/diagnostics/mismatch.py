@@ -11,10 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-from nlp_transfer.diagnostics.estimates import Array, Estimate, judged, share, too_few, unmeasured
+from nlp_transfer.diagnostics.clusters import effective_rows, random_halves
+from nlp_transfer.diagnostics.estimates import (
+    Array,
+    Estimate,
+    Integers,
+    judged,
+    missing,
+    share_of,
+    too_few,
+    unmeasured,
+)
 from nlp_transfer.findings import Finding
 
 # More rows narrow the interval of a distance no further than matters, and cost time.
@@ -27,6 +36,8 @@ MIN_TEST_ROWS = 1_000
 MAX_DISTANCE = 1.0
 MAX_TEST_P = 0.01
 FOLDS = 5
+# With fewer groups a side the classifier learns the groups, and whether these differ by chance none can say.
+MIN_GROUPS = 10
 # Strong enough that a few hundred rows of a few hundred features do not fit by heart.
 INVERSE_STRENGTH = 0.1
 MAX_KERNEL_ROWS = 500
@@ -52,12 +63,18 @@ class TwoSampleTest:
     """One-sided; None where the statistic has no value."""
 
 
-def proxy_a_distance(first: Array, second: Array, *, seed: int = 0, max_rows: int = MAX_ROWS) -> Estimate:
+Groups = tuple[Integers | None, Integers | None]
+ALONE: Groups = (None, None)
+
+
+def proxy_a_distance(
+    first: Array, second: Array, *, groups: Groups = ALONE, seed: int = 0, max_rows: int = MAX_ROWS
+) -> Estimate:
     """Measure the distance of two samples as 2 (1 - 2 e), e the held-out error of a domain classifier.
 
     0: they cannot be told apart; 2: always. Chance may take it a little below 0. Both sides are cut to the
     same number of rows; the error is that of 5-fold cross-validated logistic regression, and the interval
-    is Wilson's for it.
+    is Wilson's for it. Rows of one group are in one fold, and count as many as they are worth.
 
     Source: Ben-David et al. 2010, A theory of learning from different domains, lemma 2; in this form
     Ganin et al. 2016, Domain-adversarial training of neural networks, section 3.
@@ -65,6 +82,7 @@ def proxy_a_distance(first: Array, second: Array, *, seed: int = 0, max_rows: in
     Args:
         first: features, shape (first rows, hidden).
         second: features, shape (second rows, hidden).
+        groups: group number of each row of either side, or None.
         seed: draws the rows and the folds.
         max_rows: a side.
 
@@ -74,62 +92,74 @@ def proxy_a_distance(first: Array, second: Array, *, seed: int = 0, max_rows: in
     rows = min(len(first), len(second), max_rows)
     if rows < MIN_DISTANCE_ROWS:
         return too_few(rows, MIN_DISTANCE_ROWS, "rows a side")
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 
-    features, domains = _stacked(first, second, rows, seed)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    right = cross_val_predict(_classifier(), features, domains, cv=folds) == domains
-    accuracy = share(int(right.sum()), len(right))
-    return _mapped(accuracy, rows)
+    features, domains, joined = _stacked(first, second, rows, seed, groups)
+    if few := _few_groups(domains, joined):
+        return missing(rows, few)
+    splitter = StratifiedKFold if joined is None else StratifiedGroupKFold
+    folds = splitter(FOLDS, shuffle=True, random_state=seed)
+    right = cross_val_predict(_classifier(), features, domains, groups=joined, cv=folds) == domains
+    return _mapped(share_of(right, joined), rows)
 
 
-def domain_distance(source: Array, target: Array, *, seed: int = 0) -> DomainDistance:
+def domain_distance(source: Array, target: Array, *, groups: Groups = ALONE, seed: int = 0) -> DomainDistance:
     """Measure the distance of two domains beside that of two random halves of the larger one.
 
     Args:
         source: features, shape (source rows, hidden).
         target: features, shape (target rows, hidden).
+        groups: group number of each row of either side, or None; the halves divide whole groups.
         seed: draws rows, halves and folds.
     """
-    larger = max(source, target, key=len)
-    rows = min(len(source), len(target), len(larger) // 2, MAX_ROWS)
-    shuffled = larger[np.random.default_rng(seed).permutation(len(larger))]
+    larger, of_larger = max(zip((source, target), groups, strict=True), key=lambda side: len(side[0]))
+    halves = random_halves(len(larger), of_larger, seed=seed)
+    rows = min(len(source), len(target), *map(len, halves), MAX_ROWS)
+    parted = (None, None) if of_larger is None else (of_larger[halves[0]], of_larger[halves[1]])
     return DomainDistance(
-        between=proxy_a_distance(source, target, seed=seed, max_rows=rows),
-        halves=proxy_a_distance(shuffled[:rows], shuffled[rows : 2 * rows], seed=seed, max_rows=rows),
+        between=proxy_a_distance(source, target, groups=groups, seed=seed, max_rows=rows),
+        halves=proxy_a_distance(
+            larger[halves[0]], larger[halves[1]], groups=parted, seed=seed, max_rows=rows
+        ),
     )
 
 
-def classifier_test(first: Array, second: Array, *, seed: int = 0) -> TwoSampleTest:
+def classifier_test(first: Array, second: Array, *, groups: Groups = ALONE, seed: int = 0) -> TwoSampleTest:
     """Test with a domain classifier whether two samples differ: z = (accuracy - 1/2) / sqrt(1 / (4 n)).
 
     The classifier learns from half of the rows and is scored on the n others, so that under equal
-    distributions its right answers are coin tosses.
+    distributions its right answers are coin tosses. Groups stand in one half whole, and n is what the right
+    answers of grouped rows are worth (Rao and Scott 1992).
 
     Source: Lopez-Paz and Oquab 2017, Revisiting classifier two-sample tests, section 3.
 
     Args:
         first: features, shape (first rows, hidden).
         second: features, shape (second rows, hidden).
+        groups: group number of each row of either side, or None.
         seed: draws rows and halves.
     """
     rows = min(len(first), len(second))
     if rows < MIN_TEST_ROWS:
         return TwoSampleTest(too_few(rows, MIN_TEST_ROWS, "rows a side"), None)
-    from sklearn.model_selection import train_test_split
-
     rows = MIN_TEST_ROWS
-    features, domains = _stacked(first, second, rows, seed)
-    train, test, train_domains, test_domains = train_test_split(
-        features, domains, test_size=0.5, stratify=domains, random_state=seed
-    )
-    accuracy = float(_classifier().fit(train, train_domains).score(test, test_domains))
-    z = (accuracy - 0.5) / math.sqrt(1 / (4 * len(test)))
+    features, domains, joined = _stacked(first, second, rows, seed, groups)
+    if few := _few_groups(domains, joined):
+        return TwoSampleTest(missing(rows, few), None)
+    train, test = _halved(domains, joined, seed=seed)
+    right = _classifier().fit(features[train], domains[train]).predict(features[test]) == domains[test]
+    n = effective_rows(right, None if joined is None else joined[test])
+    z = (float(right.mean()) - 0.5) / math.sqrt(1 / (4 * n))
     return TwoSampleTest(Estimate(z, rows), float(stats.norm.sf(z)))
 
 
 def maximum_mean_discrepancy(
-    first: Array, second: Array, *, seed: int = 0, permutations: int = PERMUTATIONS
+    first: Array,
+    second: Array,
+    *,
+    groups: Groups = ALONE,
+    seed: int = 0,
+    permutations: int = PERMUTATIONS,
 ) -> TwoSampleTest:
     """Measure MMD^2 = E k(s, s') + E k(t, t') - 2 E k(s, t), unbiased, and its p by permutation.
 
@@ -141,13 +171,18 @@ def maximum_mean_discrepancy(
     Args:
         first: features, shape (first rows, hidden); at most 500 rows are drawn.
         second: features, shape (second rows, hidden).
+        groups: group number of each row of either side, or None; one row of each group is taken, so that the
+            permuted rows can be exchanged.
         seed: draws rows and permutations.
         permutations: how many; p is at least 1 / (permutations + 1).
     """
+    first, second = (
+        _one_of_each(side, each, seed=seed) for side, each in zip((first, second), groups, strict=True)
+    )
     rows = min(len(first), len(second), MAX_KERNEL_ROWS)
     if rows < MIN_DISTANCE_ROWS:
         return TwoSampleTest(too_few(rows, MIN_DISTANCE_ROWS, "rows a side"), None)
-    features, domains = _stacked(first, second, rows, seed)
+    features, domains, _ = _stacked(first, second, rows, seed)
     kernel = _kernel_without_diagonal(features)
     generator = np.random.default_rng(seed)
     sides = np.stack([domains, *(generator.permutation(domains) for _ in range(permutations))], axis=1)
@@ -195,11 +230,50 @@ def kernel_finding(test: TwoSampleTest, *, threshold: float = MAX_TEST_P) -> Fin
     )  # fmt: skip
 
 
-def _stacked(first: Array, second: Array, rows: int, seed: int) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Draw so many rows of each side and name the side of each, 0 or 1."""
+def _stacked(
+    first: Array, second: Array, rows: int, seed: int, groups: Groups = ALONE
+) -> tuple[Array, Integers, Integers | None]:
+    """Draw so many rows of each side, name the side of each, 0 or 1, and number groups across both."""
     generator = np.random.default_rng(seed)
-    drawn = [side[generator.permutation(len(side))[:rows]] for side in (first, second)]
-    return np.concatenate(drawn).astype(np.float64), np.repeat([0, 1], rows)
+    drawn = [generator.permutation(len(side))[:rows] for side in (first, second)]
+    features = np.concatenate([first[drawn[0]], second[drawn[1]]]).astype(np.float64)
+    domains = np.repeat(np.arange(2), rows)
+    if groups[0] is None and groups[1] is None:
+        return features, domains, None
+    numbers = [
+        np.arange(rows) if each is None else np.unique(each[kept], return_inverse=True)[1]
+        for each, kept in zip(groups, drawn, strict=True)
+    ]
+    return features, domains, np.concatenate([numbers[0], numbers[1] + numbers[0].max() + 1])
+
+
+def _few_groups(domains: Integers, groups: Integers | None) -> str:
+    """Say that a side has too few groups; empty where it has not."""
+    if groups is None:
+        return ""
+    fewest = min(len(np.unique(groups[domains == side])) for side in (0, 1))
+    return too_few(fewest, MIN_GROUPS, "groups on the smaller side").reason if fewest < MIN_GROUPS else ""
+
+
+def _halved(domains: Integers, groups: Integers | None, *, seed: int) -> tuple[Integers, Integers]:
+    """Divide rows in half, with as many of each domain on either side as whole groups allow."""
+    from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+
+    if groups is None:
+        halves = train_test_split(np.arange(len(domains)), test_size=0.5, stratify=domains, random_state=seed)
+    else:
+        halves = next(
+            StratifiedGroupKFold(2, shuffle=True, random_state=seed).split(domains, domains, groups)
+        )
+    return halves[0], halves[1]
+
+
+def _one_of_each(features: Array, groups: Integers | None, *, seed: int) -> Array:
+    """Draw a row of each group; all rows where they stand alone."""
+    if groups is None:
+        return features
+    order = np.random.default_rng(seed).permutation(len(features))
+    return features[order[np.unique(groups[order], return_index=True)[1]]]
 
 
 def _classifier() -> Any:

@@ -18,6 +18,8 @@ MAX_GENERALISATION_GAP = 0.10
 # Twenty points of chrF++: pairs that were seen many times come back better than new ones, by more than labels
 # do.
 MAX_CHRF_GAP = 20.0
+# Dev pairs are selected on and not learnt: as with labels, ten points.
+MAX_CHRF_DEV_GAP = 10.0
 OVERFITTED = "label more target rows, train for fewer epochs, or use method: probe or lora"
 SPECIALISED = (
     "the model knows the target better than the source: raise adaptation.replay if that still matters"
@@ -66,6 +68,7 @@ def last_step_loss(
     scores: Sequence[float],
     *,
     dev_rows: int,
+    worth: float | None = None,
     standard_errors: Sequence[float] | None = None,
 ) -> StepLoss | None:
     """Hold the last evaluated step against the best one; None where fewer than two were evaluated.
@@ -74,6 +77,7 @@ def last_step_loss(
         steps: optimiser steps at which dev rows were scored, in order.
         scores: accuracy of each, or another score, shape (evaluations,).
         dev_rows: how many there are.
+        worth: as how many independent rows they tell of an accuracy (`clusters.effective_rows`); None: all.
         standard_errors: of each score, above 0; None is for accuracies, sqrt(p (1 - p) / n).
     """
     if len(steps) < 2:
@@ -83,7 +87,7 @@ def last_step_loss(
     if standard_errors is not None:
         error = standard_errors[best]
     else:
-        error = math.sqrt(max(scores[best] * (1 - scores[best]), 1e-4) / max(1, dev_rows))
+        error = math.sqrt(max(scores[best] * (1 - scores[best]), 1e-4) / max(1, worth or dev_rows))
     return StepLoss(steps[best], scores[best], steps[-1], scores[-1], error, dev_rows)
 
 
@@ -91,7 +95,7 @@ def generalisation_finding(
     gap: Estimate,
     *,
     sides: tuple[str, str] = ("train", "test"),
-    threshold: float = MAX_GENERALISATION_GAP,
+    threshold: float | None = MAX_GENERALISATION_GAP,
     score: str = "accuracy",
     factor: float = 100.0,
     unit: str = "points",
@@ -102,7 +106,8 @@ def generalisation_finding(
     Args:
         gap: score of the first side minus that of the second.
         sides: their names.
-        threshold: in the score's own unit.
+        threshold: in the score's own unit; None where the two sides' scores are not of one scale, so that
+            the gap informs.
         score: what it is a gap of.
         factor: from the score's own unit to the one that is written.
         unit: the one that is written.
@@ -112,7 +117,7 @@ def generalisation_finding(
         f"generalisation_{sides[0]}_{sides[1]}".replace(" ", "_"),
         gap,
         threshold=threshold,
-        bad=gap.low is not None and gap.low > threshold,
+        bad=threshold is not None and gap.low is not None and gap.low > threshold,
         evidence=f"{score} on {sides[0]} rows is above that on {sides[1]} rows by "
         f"{gap.words('+.1f', factor=factor)}, in {unit}",
         advice=advice,

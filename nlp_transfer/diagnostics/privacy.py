@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from nlp_transfer.diagnostics.clusters import mean_variance
 from nlp_transfer.diagnostics.estimates import (
     MIN_ROWS,
     Array,
@@ -134,20 +135,10 @@ def _auc(learnt: Array, unseen: Array, groups: tuple[Integers | None, Integers |
     above = (ranks[:m] - stats.rankdata(learnt)) / n
     below = 1 - (ranks[m:] - stats.rankdata(unseen)) / m
     value = float(above.mean())
-    parts = [_mean_variance(each, of) for each, of in zip((above, below), groups, strict=True)]
+    parts = [mean_variance(each, of) for each, of in zip((above, below), groups, strict=True)]
     trials = min(units for _, units in parts)
     low, high = _logit_interval(value, sum(variance for variance, _ in parts), trials=trials)
     return Estimate(value, min(m, n), low, high)
-
-
-def _mean_variance(values: Array, groups: Integers | None) -> tuple[float, int]:
-    """Return the variance of a mean of rows, or of rows in groups, and how many of these there are."""
-    if groups is None:
-        return float(values.var(ddof=1) / len(values)), len(values)
-    _, number = np.unique(groups, return_inverse=True)
-    sums = np.bincount(number, weights=values - values.mean())
-    units = len(sums)
-    return units / max(1, units - 1) * float((sums**2).sum()) / len(values) ** 2, units
 
 
 def _logit_interval(value: float, variance: float, *, trials: int) -> tuple[float, float]:

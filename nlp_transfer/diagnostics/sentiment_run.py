@@ -28,6 +28,7 @@ from nlp_transfer.diagnostics import (
     transfer,
     unlabelled,
 )
+from nlp_transfer.diagnostics.clusters import effective_rows
 from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, missing, share_of
 from nlp_transfer.diagnostics.measuring import measured
 from nlp_transfer.diagnostics.source_trust import SourceTrust, source_trust_finding
@@ -73,6 +74,8 @@ class TextSample:
     """Tokens without special ones, shape (texts,)."""
     word_counts: Array
     """Shape (texts,)."""
+    groups: Integers | None = None
+    """Group number of each text, shape (texts,), or None where texts stand alone."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +142,11 @@ def _tokens(run: FinishedRun) -> Iterator[Finding]:
 def _distance(run: FinishedRun) -> Iterator[Finding]:
     """Compare features of the two domains."""
     if {"source", "target"} <= set(run.samples):
-        sides = run.samples["source"].features, run.samples["target"].features
-        yield mismatch.distance_finding(mismatch.domain_distance(*sides))
-        yield mismatch.two_sample_finding(mismatch.classifier_test(*sides))
-        yield mismatch.kernel_finding(mismatch.maximum_mean_discrepancy(*sides))
+        samples = run.samples["source"], run.samples["target"]
+        sides, groups = [each.features for each in samples], (samples[0].groups, samples[1].groups)
+        yield mismatch.distance_finding(mismatch.domain_distance(*sides, groups=groups))
+        yield mismatch.two_sample_finding(mismatch.classifier_test(*sides, groups=groups))
+        yield mismatch.kernel_finding(mismatch.maximum_mean_discrepancy(*sides, groups=groups))
 
 
 def _across_domains(run: FinishedRun) -> Iterator[Finding]:
@@ -216,6 +220,7 @@ def _learning(run: FinishedRun) -> Iterator[Finding]:
         [record["step"] for record in scored],
         [record["eval_accuracy"] for record in scored],
         dev_rows=len(run.data.target.dev),
+        worth=None if run.dev is None else effective_rows(run.dev.right, run.dev.groups),
     )
     yield overfitting.last_step_finding(loss)
     yield from _generalisation(run)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from nlp_transfer.diagnostics.clusters import design_effect, resampled_shares
+from nlp_transfer.diagnostics.clusters import design_effect, random_halves, resampled_shares
 from nlp_transfer.diagnostics.estimates import (
     MIN_ROWS,
     RESAMPLES,
@@ -68,7 +68,9 @@ def words_of(text: str) -> list[str]:
     return [word for word in map(_stripped, folded.split()) if word]
 
 
-def new_word_rate(source: Sequence[str], target: Sequence[str], *, seed: int = 0) -> Estimate:
+def new_word_rate(
+    source: Sequence[str], target: Sequence[str], *, groups: Integers | None = None, seed: int = 0
+) -> Estimate:
     """Share of the target's running words that no source text holds, with a bootstrap over target texts.
 
     It falls as the source grows: compare rates against one source only, as `new_words` does.
@@ -76,6 +78,7 @@ def new_word_rate(source: Sequence[str], target: Sequence[str], *, seed: int = 0
     Args:
         source: texts.
         target: texts.
+        groups: group number of each target text, or None; whole groups are drawn.
         seed: of the bootstrap.
 
     Returns:
@@ -88,21 +91,34 @@ def new_word_rate(source: Sequence[str], target: Sequence[str], *, seed: int = 0
     known = {word for text in source for word in words_of(text)}
     per_text = [words_of(text) for text in target]
     new = np.asarray([sum(word not in known for word in words) for words in per_text], dtype=np.float64)
-    return _rate(new, np.asarray([len(words) for words in per_text], dtype=np.float64), seed=seed)
+    counts = np.asarray([len(words) for words in per_text], dtype=np.float64)
+    return _rate(new, counts, groups=groups, seed=seed)
 
 
-def new_words(source: Sequence[str], target: Sequence[str], *, seed: int = 0) -> NewWords:
+def new_words(
+    source: Sequence[str],
+    target: Sequence[str],
+    *,
+    groups: tuple[Integers | None, Integers | None] = (None, None),
+    seed: int = 0,
+) -> NewWords:
     """Measure the new-word rate of the target beside the source's own, both against a random half of the
     source.
 
     Args:
         source: texts.
         target: texts.
+        groups: group number of each text of either, or None; the halves divide whole groups, whose texts
+            share their words.
         seed: draws the halves, and of the bootstrap.
     """
-    order = np.random.default_rng(seed).permutation(len(source))
-    first, second = ([source[row] for row in half] for half in np.array_split(order, 2))
-    return NewWords(new_word_rate(first, target, seed=seed), new_word_rate(first, second, seed=seed))
+    halves = random_halves(len(source), groups[0], seed=seed)
+    first, second = ([source[row] for row in half] for half in halves)
+    of_second = None if groups[0] is None else groups[0][halves[1]]
+    return NewWords(
+        new_word_rate(first, target, groups=groups[1], seed=seed),
+        new_word_rate(first, second, groups=of_second, seed=seed),
+    )
 
 
 def tokens_per_word(token_counts: Array, word_counts: Array, *, seed: int = 0) -> Estimate:
@@ -185,15 +201,26 @@ def new_words_finding(rates: NewWords, *, threshold: float = MAX_NEW_WORDS_ABOVE
 
 
 def tokens_per_word_finding(
-    source: Estimate, target: Estimate, *, threshold: float = MAX_TOKENS_A_WORD_RATIO
+    source: Estimate,
+    target: Estimate,
+    *,
+    threshold: float = MAX_TOKENS_A_WORD_RATIO,
+    check: str = "tokens_per_word",
 ) -> Finding:
-    """Word the target's tokens a word over the source's; warn above `threshold`."""
+    """Word the target's tokens a word over the source's; warn above `threshold`.
+
+    Args:
+        source: tokens a word of the source's texts.
+        target: of the target's.
+        threshold: of their ratio.
+        check: name of the finding.
+    """
     if source.value is None or target.value is None:
         ratio = source if source.value is None else target
     else:
         ratio = Estimate(target.value / source.value, min(source.n, target.n))
     return judged(
-        "tokens_per_word",
+        check,
         ratio,
         threshold=threshold,
         bad=ratio.value is not None and ratio.value > threshold,
@@ -217,12 +244,12 @@ def label_shift_finding(shift: LabelShareDifference, *, threshold: float = MAX_L
     )
 
 
-def _rate(hits: Array, totals: Array, *, seed: int) -> Estimate:
-    """Sum of `hits` over sum of `totals`, with a bootstrap over rows."""
+def _rate(hits: Array, totals: Array, *, groups: Integers | None = None, seed: int) -> Estimate:
+    """Sum of `hits` over sum of `totals`, with a bootstrap over rows, or over whole groups."""
     rows = len(hits)
     if not totals.sum():
         return missing(rows, "the texts hold no words")
-    weights = bootstrap_weights(rows, resamples=RESAMPLES, seed=seed)
+    weights = bootstrap_weights(rows, resamples=RESAMPLES, seed=seed, groups=groups)
     drawn = weights @ totals
     low, high = percentile_interval((weights @ hits)[drawn > 0] / drawn[drawn > 0])
     value = float(hits.sum() / totals.sum())

@@ -127,7 +127,14 @@ def domain_gap(
 
 
 def negative_transfer_finding(
-    gap: Estimate, *, against: str, noise: str = "row noise alone", threshold: float = MAX_NEGATIVE_TRANSFER
+    gap: Estimate,
+    *,
+    against: str,
+    noise: str = "row noise alone",
+    threshold: float = MAX_NEGATIVE_TRANSFER,
+    errors: str = "errors",
+    factor: float = 100.0,
+    unit: str = "points",
 ) -> Finding:
     """Word the harm of what was transferred; warn where it is surely above `threshold`.
 
@@ -140,6 +147,9 @@ def negative_transfer_finding(
             model too, where there is no source model.
         noise: what its interval holds.
         threshold: what its lower end is held against.
+        errors: what counts as errors.
+        factor: from the errors' own unit to the one that is written.
+        unit: the one that is written.
     """
     lacks, advice = LACKING.get(against, LACKING["target_only"])
     return judged(
@@ -147,8 +157,8 @@ def negative_transfer_finding(
         gap,
         threshold=threshold,
         bad=gap.low is not None and gap.low > threshold,
-        evidence=f"errors on the target of adapted minus those of {against}, {lacks}: "
-        f"{gap.words('+.1f', factor=100)}, in points, {noise}",
+        evidence=f"{errors} on the target of adapted minus those of {against}, {lacks}: "
+        f"{gap.words('+.1f', factor=factor)}, in {unit}, {noise}",
         advice=advice,
     )
 
@@ -188,16 +198,33 @@ def gap_closed_finding(
     )
 
 
-def domain_gap_finding(before: Estimate, after: Estimate, *, threshold: float = MAX_DOMAIN_GAP) -> Finding:
+def domain_gap_finding(
+    before: Estimate,
+    after: Estimate,
+    *,
+    threshold: float | None = MAX_DOMAIN_GAP,
+    score: str = "accuracy",
+    factor: float = 100.0,
+    unit: str = "points",
+) -> Finding:
     """Word the source-to-target gap before and after adaptation; warn where what is left is surely above
     `threshold`.
+
+    Args:
+        before: the gap of the source model.
+        after: that of the adapted one.
+        threshold: of the gap that is left; None where the two domains' scores are not of one scale, so that
+            the gap informs.
+        score: what it is a gap of.
+        factor: from the score's own unit to the one that is written.
+        unit: the one that is written.
     """
     return judged(
         "domain_gap",
         after,
         threshold=threshold,
-        bad=after.low is not None and after.low > threshold,
-        evidence="accuracy on the source minus on the target, in points: before adaptation "
-        f"{before.words('+.1f', factor=100)}, after {after.words('+.1f', factor=100)}",
+        bad=threshold is not None and after.low is not None and after.low > threshold,
+        evidence=f"{score} on the source minus on the target, in {unit}: before adaptation "
+        f"{before.words('+.1f', factor=factor)}, after {after.words('+.1f', factor=factor)}",
         advice="label more target rows: the model still knows the source better",
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from nlp_transfer.evaluation.sacrebleu_metrics import score_and_signature
 from nlp_transfer.exporting.samples import LabelledTexts, TranslatedTexts
-from nlp_transfer.translation_systems import translate_pairs
+from nlp_transfer.inference.translated_pairs import translate_pairs
 
 # Of float32 logits, or of their own size where that is above 1: another order of additions.
 MAX_LOGIT_DIFFERENCE = 1e-4

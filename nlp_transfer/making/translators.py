@@ -124,10 +124,12 @@ class TranslationMaker(ModelMaker[Union[str, "Architecture"], "TranslationProced
             rank=adaptation.rank,
             alpha=adaptation.alpha,
             target_modules=targets if isinstance(targets, str) else list(targets),
+            new_pieces=adaptation.new_pieces,
         )
 
     def _adaptation_procedure(self) -> TranslationProcedure:
-        return dataclasses.replace(super()._adaptation_procedure(), related=self.related())
+        start = self._start_model
+        return dataclasses.replace(super()._adaptation_procedure(), related=start.related, far=start.is_far)
 
     # Saving ----------------------------------------------------------------------------------------
 

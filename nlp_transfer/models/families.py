@@ -42,7 +42,7 @@ class Family(Protocol):
         """Return the token that stands for a language."""
 
     def read_vocabulary(self) -> None:
-        """Read the tokenizer's languages again, after a token was added to it."""
+        """Read the tokenizer again, after tokens were added to it."""
 
 
 class _Base:
@@ -96,15 +96,13 @@ class _Base:
 class MarianFamily(_Base):
     """Marian and opus-mt: `>>xx<<` before the source where the model has several targets."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        super().__init__(tokenizer)
+    def read_vocabulary(self) -> None:
+        tokenizer = self.tokenizer
+        tags = (token for token in tokenizer.get_vocab() if re.fullmatch(r">>[\w-]+<<", token))
+        self._languages = [tag[2:-2] for tag in tags]
         self._source_ids = _id_table(tokenizer.spm_source, tokenizer.encoder, tokenizer.unk_token)
         target_vocabulary = tokenizer.target_encoder if tokenizer.separate_vocabs else tokenizer.encoder
         self._target_ids = _id_table(tokenizer.spm_target, target_vocabulary, tokenizer.unk_token)
-
-    def read_vocabulary(self) -> None:
-        tags = (token for token in self.tokenizer.get_vocab() if re.fullmatch(r">>[\w-]+<<", token))
-        self._languages = [tag[2:-2] for tag in tags]
 
     def language_token(self, lang: str) -> str:
         return marian_tag(lang)

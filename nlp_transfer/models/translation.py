@@ -212,7 +212,7 @@ def add_language(loaded: LoadedTranslator, wanted: str, *, like: str) -> list[in
 
 def _add_token(loaded: LoadedTranslator, token: str) -> int:
     """Give a token the next free id, and the embedding a row for it."""
-    tokenizer, model = loaded.tokenizer, loaded.model
+    tokenizer = loaded.tokenizer
     if isinstance(loaded.family, MarianFamily):
         new_id = int(max(tokenizer.encoder.values())) + 1
         tokenizer.encoder[token] = new_id
@@ -221,13 +221,18 @@ def _add_token(loaded: LoadedTranslator, token: str) -> int:
     else:
         tokenizer.add_special_tokens({"extra_special_tokens": [token]}, replace_extra_special_tokens=False)
         new_id = int(tokenizer.convert_tokens_to_ids(token))
+    grow_table(loaded, used=new_id + 1)
+    return new_id
+
+
+def grow_table(loaded: LoadedTranslator, *, used: int) -> None:
+    """Have a row of the embedding for each id below `used`, and the family read the widened vocabulary."""
     loaded.family.read_vocabulary()
-    if new_id >= model.get_input_embeddings().weight.shape[0]:
+    if used > loaded.model.get_input_embeddings().weight.shape[0]:
         with quiet_library():
             # Not `pad_to_multiple_of`: Marian's bias over the vocabulary would not grow with the table.
-            model.resize_token_embeddings(_table_rows(new_id + 1), mean_resizing=False)
-        _never_write_spare_rows(model, used=new_id + 1)
-    return new_id
+            loaded.model.resize_token_embeddings(_table_rows(used), mean_resizing=False)
+        _never_write_spare_rows(loaded.model, used=used)
 
 
 def _table_rows(tokens: int) -> int:

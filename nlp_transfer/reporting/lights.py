@@ -58,14 +58,14 @@ TOPICS = (
     Topic(
         "risk", "Domains that do not match",
         ("domain_distance", "two_sample_test", "kernel_two_sample_test"),
-        "a sentiment run with a source domain measures it",
+        "it takes a source domain",
     ),
     Topic("risk", "Words that the source lacks", ("new_words", "tokens_per_word")),
     Topic("risk", "Labels in other proportions", ("label_shift", "estimated_label_shift")),
     Topic("risk", "Forgetting", ("forgetting", "weight_drift", "weight_mix"), "it takes a source domain"),
     Topic(
         "risk", "Private data in the model", ("membership_inference",),
-        "a sentiment run with target labels measures it",
+        "it takes target rows that are learnt",
     ),
     Topic("risk", "Private data in the text", ("personal_data",)),
     Topic("risk", "Overconfidence", ("calibration", "coverage")),

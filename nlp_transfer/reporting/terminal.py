@@ -1,13 +1,15 @@
-"""The report in the terminal: a table of the systems, the verdict, and what to look at.
+"""The report in the terminal: a table of the systems, and in ten lines the verdict and what to look at.
 
-Text from data is printed as text: it is never read as markup, and control characters are taken out of it.
+The whole report is the page's (html.py). Text from data is printed as text: it is never read as markup, and
+control characters are taken out of it.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -15,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nlp_transfer.reporting.chain_tables import chain_of, chain_rows, chain_sentences
+from nlp_transfer.reporting.lights import lights_of, tally
 from nlp_transfer.reporting.report import UNTRAINED, TransferReport
 from nlp_transfer.reporting.wording import metric_of, printable
 
@@ -23,7 +26,11 @@ WIDE_COLUMNS = 100
 SECONDS = ("seconds", "selection_seconds", "source_seconds")
 SECONDARY = ("macro_f1", "expected_calibration_error", "bleu", "ter")
 VERDICT_STYLES = {"helped": "bold green", "harmed": "bold red", "no_evidence": "bold yellow"}
+# The gravest first.
 SEVERITY_STYLES = {"block": "bold red", "warn": "yellow"}
+# Below the table and its notes. What blocks is shown whatever it takes; of a finding so many lines at most.
+CLOSING_LINES, FINDING_LINES, NAMED_CHECKS = 10, 2, 5
+STATE_WORDS = {"stop": "stops", "look": "to look at", "ok": "ok", "not_measured": "not measured"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class _Column:
 
 
 def render_report(report: TransferReport, console: Console) -> None:
-    """Print the systems, the verdict in a sentence and the warnings.
+    """Print the systems, and in about ten lines the verdict, the gravest findings and how many there are.
 
     Args:
         report: what to print.
@@ -56,21 +63,52 @@ def render_report(report: TransferReport, console: Console) -> None:
     console.print(_systems_table(report, console))
     for note in _notes(report):
         console.print(_text(note, console, style="dim"))
+    console.print()
+    for text in _closing(report, console):
+        console.print(text)
+
+
+def _closing(report: TransferReport, console: Console) -> list[Text]:
+    """Return the verdict, the chain, the gravest findings that there is room for, and where the rest is."""
     verdict = report.verdict
     style = VERDICT_STYLES.get(verdict["transfer"], "bold")
-    console.print()
-    console.print(_text(verdict["sentence"], console, style=style))
+    shown = [_text(verdict["sentence"], console, style=style)]
     if sentences := chain_sentences(report):
-        console.print(_text(" ".join([*sentences, *_chain_scores(report)]), console))
-    for finding in report.findings:
-        if finding["severity"] in SEVERITY_STYLES:
-            label = _text(
-                f"{finding['severity']} {finding['check']}:",
-                console,
-                style=SEVERITY_STYLES[finding["severity"]],
-            )
-            words = "; ".join(filter(None, [finding["evidence"].rstrip("."), finding["advice"]]))
-            console.print(Text.assemble(label, " ", _text(words, console)))
+        shown.append(_text(" ".join([*sentences, *_chain_scores(report)]), console))
+    left = CLOSING_LINES - 1 - sum(len(text.wrap(console, console.width)) for text in shown)
+    unshown = []
+    for severity, style in SEVERITY_STYLES.items():
+        for finding in (each for each in report.findings if each["severity"] == severity):
+            lines = _finding_lines(finding, console, style=style)
+            if len(lines) <= left or severity == "block":
+                shown += lines
+                left -= len(lines)
+            else:
+                unshown.append(str(finding["check"]))
+    return [*shown, _text(_last_line(report, unshown), console, style="dim")]
+
+
+def _finding_lines(finding: Mapping[str, Any], console: Console, *, style: str) -> list[Text]:
+    """Write what was found and what to do, cut after `FINDING_LINES`."""
+    label = _text(f"{finding['severity']} {finding['check']}:", console, style=style)
+    words = "; ".join(filter(None, [finding["evidence"].rstrip("."), finding["advice"]]))
+    lines = list(Text.assemble(label, " ", _text(words, console)).wrap(console, console.width))
+    if len(lines) > FINDING_LINES:
+        lines = lines[:FINDING_LINES]
+        dots = "…" if _encodes_all(console) else "..."
+        lines[-1].truncate(console.width - len(dots))
+        lines[-1].rstrip()
+        lines[-1].append(dots)
+    return lines
+
+
+def _last_line(report: TransferReport, unshown: Sequence[str]) -> str:
+    """Count the promises and risks by what was found, and name the warnings that had no room."""
+    counts = ", ".join(f"{count} {STATE_WORDS[state]}" for state, count in tally(lights_of(report)))
+    names = list(dict.fromkeys(unshown))
+    more = f" and {len(names) - NAMED_CHECKS} more" if len(names) > NAMED_CHECKS else ""
+    also = f"Also to look at: {', '.join(names[:NAMED_CHECKS])}{more}. " if names else ""
+    return f"{also}Promises and risks: {counts}; report.html has all of them."
 
 
 def _chain_scores(report: TransferReport) -> list[str]:
@@ -172,6 +210,10 @@ def _notes(report: TransferReport) -> list[str]:
 def _text(text: object, console: Console, *, style: str = "") -> Text:
     """Make text of what may come from data: no markup, no control characters, only what can be encoded."""
     words = printable(text)
-    if not console.encoding.lower().startswith("utf"):
+    if not _encodes_all(console):
         words = words.replace("±", "+-").encode(console.encoding, "replace").decode(console.encoding)
     return Text(words, style=style)
+
+
+def _encodes_all(console: Console) -> bool:
+    return console.encoding.lower().startswith("utf")

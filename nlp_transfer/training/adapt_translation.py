@@ -27,6 +27,7 @@ from nlp_transfer.models.translation import (
     load_translator,
     new_translator,
 )
+from nlp_transfer.models.widening import widen
 from nlp_transfer.training.finishing import finished
 from nlp_transfer.training.fit_translation import fit_translator
 from nlp_transfer.training.loop import FitResult, TrainingRun, parameter_counts
@@ -48,6 +49,8 @@ LEARNING_RATE_AT_256, RANDOM_LEARNING_RATE_AT_256, LEARNING_RATE_POWER = 2e-4, 1
 # pairs of Asturian did better than 1.5 and 7.5 times, with 1,000 two and a half times did worse than once.
 LARGER_STEPS_POWER, LARGEST_STEPS = 0.68, 5.0
 LORA_LEARNING_RATE_FACTOR = 3.0
+# A language that the start translates hardly better than a copy takes longer to learn, and larger steps.
+FAR_PASSES_FACTOR, FAR_LEARNING_RATE_FACTOR = 3.0, 3.0
 BATCH_TOKENS = 2048
 # Times that pairs are seen: more often the fewer there are.
 # Four passes over 5,000 pairs left much unlearnt (see the same file).
@@ -78,10 +81,14 @@ class TranslationProcedure:
     """Source pairs beside each target pair; None takes the default."""
     passes_factor: float = 1.0
     """Times the usual number of passes, for a run that is to take as long as another one."""
+    far: bool = False
+    """Whether the start translates the language hardly better than a copy, and has all of it to learn."""
     mix: Rule | float | None = None
     """Which mix with the start's weights is kept (training/mixing.py); None keeps the trained ones."""
     early_stopping: int | None = None
     """Dev scorings in a row, clearly worse than the best, that end the training."""
+    new_pieces: int | None = None
+    """Pieces that the vocabulary gets at most for what it cannot spell; None: see widening.py."""
     related: Mapping[str, str] | None = None
     """For a language that the start does not have, the start's own code of the one that it starts from."""
 
@@ -139,6 +146,8 @@ def train_translator(
         for language, like in (procedure.related or {}).items()
         for number in add_language(loaded, language, like=like)
     ]
+    if isinstance(start, str):
+        new_ids += widen(loaded, [*train.sources, *train.targets], new_pieces=procedure.new_pieces)
     trained_start = pretrained and isinstance(start, str)
     method = procedure.method if trained_start else "full"
     model: Any = loaded.model
@@ -216,7 +225,10 @@ def training_arguments(
     rate = at_256 * (256 / width) ** LEARNING_RATE_POWER
     if procedure.method == "lora":
         rate *= LORA_LEARNING_RATE_FACTOR
-    passes = round(passes_for(pairs) * procedure.passes_factor)
+    if procedure.far and trained_start:
+        rate *= FAR_LEARNING_RATE_FACTOR
+    more = FAR_PASSES_FACTOR if procedure.far else 1.0
+    passes = round(passes_for(pairs) * procedure.passes_factor * more)
     derived = {**DEFAULTS, "learning_rate": rate, "num_train_epochs": passes}
     if ends_by_steps(procedure.arguments):
         derived.pop("num_train_epochs")

@@ -101,10 +101,11 @@ def run_trainer(
         RunError: the loss is not a number any more.
     """
     clock, bar = SelectionClock(), ProgressBar(run.label)
-    stop = StopAtStep(run.label)
+    losses = LossSinceLog(trainer)
+    stop = StopAtStep(run.label, losses)
     # The log line of a planned checkpoint is decided before the checkpoint that a signal asks for; the guard
     # sees both.
-    for watcher in (bar, clock, SavedSteps(), LossSinceLog(trainer), stop, LossGuard(run.label, trainer)):
+    for watcher in (bar, clock, SavedSteps(), losses, stop, LossGuard(run.label, trainer)):
         trainer.add_callback(watcher)
     if early_stopping is not None and trainer.args.load_best_model_at_end:
         trainer.add_callback(StopWhenWorse(early_stopping))

@@ -36,7 +36,7 @@ class FrozenProbe:
         """Trained parameters: the head's."""
         return int(self.head.weights.size + self.head.bias.size)
 
-    def logits(self, texts: Sequence[str], *, label: str = "encode") -> npt.NDArray[np.float64]:
+    def logits(self, texts: Sequence[str], *, label: str | None = "encode") -> npt.NDArray[np.float64]:
         """Score texts; returns shape (texts, classes)."""
         features = encode(
             self.encoder, self.tokenizer, texts, max_length_tokens=self.max_length_tokens, label=label

@@ -2,8 +2,9 @@
 does.
 
 What the main process does alone is given to `computed_on_main`: the others wait there, and get its result or
-its error. Inside it nothing may wait for the others, which stand in the outer call: that is an error, with
-one process too, so that it is found before a run with several hangs.
+its error. What each does for its own rows is sharing.py's. Inside either nothing may wait for the others,
+which stand in the outer call: that is an error, with one process too, so that it is found before a run with
+several hangs.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from typing import Any, TypeVar
 
 Made = TypeVar("Made")
 
-# The main process scores alone while the others wait. Torch ends a wait after 10 minutes (NCCL) or 30 (gloo),
-# which a million test rows exceed; a process that dies is noticed by the launcher, and needs no timeout.
+# The main process reports alone while the others wait, and shares of rows do not end together. Torch ends a
+# wait after 10 minutes (NCCL) or 30 (gloo), which a million test rows exceed; a process that dies is noticed
+# by the launcher, and needs no timeout.
 WAITING_SECONDS = 24 * 60 * 60
 
-_main_alone: ContextVar[bool] = ContextVar("main_alone", default=False)
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 def _state() -> Any:
@@ -62,6 +64,11 @@ def num_processes() -> int:
     return int(_state().num_processes)
 
 
+def process_index() -> int:
+    """Return this process's number among them; the main one is 0."""
+    return int(_state().process_index)
+
+
 def on_cpu() -> bool:
     """Tell whether this process computes on a CPU."""
     return bool(_state().device.type == "cpu")
@@ -77,16 +84,16 @@ def computed_on_main(make: Callable[[], Made]) -> Made:
         RuntimeError: it was called inside another `computed_on_main`. The others would take the inner result
             for the outer one; what the outer computation needs is to be computed before it.
     """
-    _require_together()
+    require_together()
     if num_processes() == 1:
-        with _alone():
+        with alone():
             return make()
     from accelerate.utils import broadcast_object_list
 
     outcome: list[Any] = [None, None]
     if is_main():
         try:
-            with _alone():
+            with alone():
                 outcome = [make(), None]
         except Exception as error:  # noqa: BLE001 - whatever it is, the other processes must not wait for ever
             outcome = [None, error]
@@ -97,15 +104,20 @@ def computed_on_main(make: Callable[[], Made]) -> Made:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Note that what runs here runs on the main process alone."""
-    before = _main_alone.set(True)
+def alone() -> Iterator[None]:
+    """Note that what runs here runs without the other processes."""
+    before = _alone.set(True)
     try:
         yield
     finally:
-        _main_alone.reset(before)
+        _alone.reset(before)
 
 
-def _require_together() -> None:
-    if _main_alone.get():
-        raise RuntimeError("the main process waits for the others inside what it does alone for them")
+def require_together() -> None:
+    """Require that the other processes come here too.
+
+    Raises:
+        RuntimeError: this stands inside what one process does alone.
+    """
+    if _alone.get():
+        raise RuntimeError("a process waits for the others inside what it does alone")

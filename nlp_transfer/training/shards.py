@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 from transformers import Trainer
 
 from nlp_transfer.errors import ModelError
@@ -60,11 +61,21 @@ def whole_model(trainer: Trainer, copy_to_fill: Any) -> Any:
 
     Args:
         trainer: after training.
-        copy_to_fill: what `copy_for_shards` returned; the main process, which saves and scores, fills it.
+        copy_to_fill: what `copy_for_shards` returned; all processes fill it, since all score with it.
     """
     if copy_to_fill is None:
         return trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if weights:
         copy_to_fill.load_state_dict(weights)
+    _hand_out(copy_to_fill, device=trainer.args.device)
     return copy_to_fill
+
+
+@torch.no_grad()
+def _hand_out(model: torch.nn.Module, *, device: torch.device) -> None:
+    """Give the main process's weights, which it alone gets out of the shards, to the other processes."""
+    for weight in model.state_dict().values():
+        sent = weight.to(device)
+        torch.distributed.broadcast(sent, src=0)
+        weight.copy_(sent)

@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM in training: a checkpoint is saved at the end of the step before they take effect.
 
 So a stopped run goes on at the step where it stood. A second signal takes effect at once. Several processes
-get a signal at different steps and would wait for each other while saving: they stop at once, and go on from
-the last checkpoint. What happens on a signal is left to whoever handled it before (commands/process.py).
+get a signal at different moments, or one of them alone: behind a step they tell each other, and all save and
+stop behind the same one. What happens on a signal is left to whoever handled it before (commands/process.py).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -20,59 +20,100 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from nlp_transfer.training.processes import num_processes
+from nlp_transfer.training.processes import computed_on_main, is_main, num_processes
 
 logger = logging.getLogger(__name__)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A launcher passes a signal on that its processes got already, from the terminal or from SLURM: what comes so
+# soon after the first is no second one. torchrun waits half a minute before it kills.
+ECHO_SECONDS = 5.0
+# Steps between two looks at each other's signals on accelerators, which would wait for the device each time.
+ACCELERATOR_STEPS = 10
 
 
 class StopAtStep(TrainerCallback):  # type: ignore[misc]
-    """Saves a checkpoint at the end of the step at which a signal came, then lets the signal take effect."""
+    """Saves a checkpoint at the end of the step at which a signal came, then lets the signal take effect.
 
-    def __init__(self, label: str) -> None:
+    Args:
+        label: names the run.
+        losses: of this run, which the checkpoint keeps.
+    """
+
+    def __init__(self, label: str, losses: LossSinceLog) -> None:
         self.label = label
-        self._take_effect: Callable[[], object] | None = None
+        self._losses = losses
+        self._handlers: dict[int, Callable[..., object]] = {}
+        self._noted: int | None = None
+        self._noted_at = 0.0
+        self._agreed: int | None = None
 
     @contextmanager
     def signals_held(self) -> Iterator[None]:
         """Hold the signals that somebody handles, until the body ends; only the main thread can."""
-        if threading.current_thread() is not threading.main_thread() or num_processes() > 1:
+        if threading.current_thread() is not threading.main_thread():
             yield
             return
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        held = {number: handler for number, handler in handlers.items() if callable(handler)}
-        for number, handler in held.items():
-            signal.signal(number, partial(self._note, handler))
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        self._handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+        for number in self._handlers:
+            signal.signal(number, self._note)
         try:
             yield
         finally:
-            for number, handler in held.items():
+            for number, handler in self._handlers.items():
                 signal.signal(number, handler)
         # It came behind the last checkpoint.
-        self._stop()
+        if self._noted is not None:
+            self._take_effect(self._noted)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Ask for a checkpoint, unless the epoch's end is here, whose evaluation belongs before it."""
-        if self._take_effect is not None and not (args.save_strategy == "epoch" and _ends_epoch(state)):
+        self._agreed = self._noted if args.world_size == 1 else self._told(args, state.global_step)
+        if self._agreed is not None:
+            self._losses.level(args)
+        if self._agreed is not None and not (args.save_strategy == "epoch" and _ends_epoch(state)):
             control.should_save = True
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Let the signal take effect."""
-        self._stop()
+        if args.world_size == 1:
+            # It may have come while the checkpoint was written.
+            self._agreed = self._noted
+        if self._agreed is None:
+            return
+        # A process that ended would have the launcher end the others, which still write.
+        computed_on_main(lambda: None)
+        self._take_effect(self._agreed)
 
-    def _stop(self) -> None:
-        if self._take_effect is not None:
-            take_effect, self._take_effect = self._take_effect, None
-            take_effect()
+    def _told(self, args: TrainingArguments, step: int) -> int | None:
+        """Return the signal that any process got, the same in all; None where none did."""
+        if args.device.type != "cpu" and step % ACCELERATOR_STEPS:
+            return None
+        number = torch.tensor(self._noted or 0, device=args.device)
+        torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
+        return int(number) or None
 
-    def _note(self, handler: Callable[..., object], number: int, frame: FrameType | None) -> None:
-        if self._take_effect is not None:
-            handler(number, frame)
-        self._take_effect = partial(handler, number, frame)
-        logger.warning("%s: stopping behind this step, with a checkpoint; again stops at once", self.label)
+    def _take_effect(self, number: int, frame: FrameType | None = None) -> None:
+        self._noted = self._agreed = None
+        if number in self._handlers:
+            self._handlers[number](number, frame)
+        else:
+            signal.raise_signal(number)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._noted is None:
+            self._noted, self._noted_at = number, now
+            if is_main():
+                logger.warning(
+                    "%s: stopping behind this step, with a checkpoint; again stops at once", self.label
+                )
+        elif num_processes() == 1 or now - self._noted_at > ECHO_SECONDS:
+            self._take_effect(number, frame)
 
 
 class LossSinceLog(TrainerCallback, ExportableState):  # type: ignore[misc]
@@ -95,6 +136,13 @@ class LossSinceLog(TrainerCallback, ExportableState):  # type: ignore[misc]
                 "logged_step": getattr(self.trainer, "_globalstep_last_logged", 0),
             },
         }
+
+    def level(self, args: TrainingArguments) -> None:
+        """Give each process the mean of all sums, since one writes down its own for all of them."""
+        if args.world_size > 1:
+            mean = self.trainer._tr_loss.clone()
+            torch.distributed.all_reduce(mean)
+            self.trainer._tr_loss = mean / args.world_size
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

@@ -14,7 +14,7 @@ from typing import Any
 import tiny
 import torch
 from accelerate import PartialState
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, gather_object
 from trainings import SETTINGS
 from transformers import Trainer
 
@@ -28,7 +28,7 @@ def take_for_accelerators(self: Any, *given: Any, **named: Any) -> None:
 
 
 def train(method: str, start: str, folder: Path) -> dict[str, Any]:
-    """Train in shards, save on the main process, and tell what the shards were and what the losses are."""
+    """Train in shards and save on the main process; return losses, and the sum of each process's weights."""
     from nlp_transfer.training.adapt import Procedure, train_classifier
     from nlp_transfer.training.processes import computed_on_main
 
@@ -44,8 +44,11 @@ def train(method: str, start: str, folder: Path) -> dict[str, Any]:
         trained.tokenizer.save_pretrained(folder / method)
 
     computed_on_main(save)
+    with torch.no_grad():
+        total = sum(float(weight.double().abs().sum()) for weight in trained.model.state_dict().values())
+    totals = gather_object([total])
     losses = [record["loss"] for record in trained.fit.history if "loss" in record]
-    return {"losses": losses}
+    return {"losses": losses, "totals": totals}
 
 
 def main() -> None:

@@ -41,6 +41,8 @@ def test_a_model_trained_in_shards_is_saved_whole(
     assert found["num_processes"] == 2
     assert 0.4 * weights < found["shard"] < 0.6 * weights
     expected = [record["loss"] for record in alone.fit.history if "loss" in record]
+    first, second = found["methods"][method]["totals"]
+    assert first == second  # both processes have the whole model: both score with it
     assert found["methods"][method]["losses"] == pytest.approx(expected, rel=1e-4)
     alone.model.save_pretrained(tmp_path / "alone")
     alone.tokenizer.save_pretrained(tmp_path / "alone")

@@ -10,6 +10,7 @@ import pytest
 from launched import RECIPES
 from tiny import easy_recipe
 
+from nlp_transfer import SentimentTransfer
 from nlp_transfer.config import write_yaml
 from nlp_transfer.runs import RunFolder
 
@@ -49,6 +50,37 @@ def test_a_run_in_two_processes_writes_everything_once(ended: Any, recipe: Path)
     assert {stage for stage, _ in steps} == {"source model", "adapted", "target_only"}
     assert len(steps) == len(set(steps))
     assert ended.stdout.count("Sentiment transfer: 32 target labels") == 1
+
+
+def test_one_process_scores_the_model_of_two_as_they_did(ended: Any, recipe: Path) -> None:
+    run = recipe.parent / "run"
+    folder = run / "predictions"
+    together = records(folder)
+    state = json.loads((run / "state.json").read_text())
+    trained = {name: notes for name, notes in state.items() if name in ("data", "source_model", "adapted")}
+    # target_only is trained again, which one process does with other dropout.
+    kept = {"score target_only seed 0": state["score target_only seed 0"]}
+    (run / "state.json").write_text(json.dumps({**trained, **kept}))
+    again = [path for path in folder.iterdir() if not path.name.startswith("target_only")]
+    assert {path.name for path in again} == {
+        *("majority.source.jsonl", "majority.target.jsonl", "adapted.source.jsonl", "adapted.target.jsonl"),
+        *("adapted.target_train.jsonl",),
+    }
+    for path in again:
+        path.unlink()
+    SentimentTransfer.from_config(recipe).evaluate()
+    alone = records(folder)
+    assert alone.keys() == together.keys()
+    for key, record in alone.items():
+        other = together[key]
+        assert record.pop("probabilities") == pytest.approx(other.pop("probabilities"), abs=2e-6)
+        assert record == other
+
+
+def records(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return all predictions by file and row."""
+    lines = [(path.name, json.loads(line)) for path in sorted(folder.glob("*.jsonl")) for line in path.open()]
+    return {f"{name} {record['id']}": record for name, record in lines}
 
 
 def test_a_folder_in_use_stops_both_processes(ended: Any, recipe: Path, launch: Any) -> None:

@@ -67,6 +67,10 @@ def test_a_translation_run_in_two_processes_scores_what_one_scores(
     again = launch(*CPU_2, TRAIN, "--config", written(content))
     assert again.returncode == 0, again.stderr
     assert report_of(content) == together
+    predictions = Path(content["output_dir"]) / "predictions"
+    for path in sorted(predictions.glob("*.jsonl")):
+        ids = [json.loads(line)["id"] for line in path.open()]
+        assert len(ids) == len(set(ids)) > 0, path.name
     alone = {**content, "output_dir": f"{content['output_dir']}-alone"}
     TranslationTransfer(parse_config(alone)).run()
     assert counted(report_of(alone)) == counted(together)

@@ -1,4 +1,4 @@
-"""Short trainings with dropout 0, which any number of processes can run; their losses are compared.
+"""Short trainings, mostly with dropout 0, which any number of processes can run; their losses are compared.
 
 `python -m trainings CASES.json` runs the cases of a file in the processes that accelerate started, and the
 main one writes beside it what they logged.
@@ -25,7 +25,7 @@ SETTINGS = {
     "logging_steps": 1,
     "max_steps": STEPS,
     "eval_strategy": "steps",
-    "eval_steps": 2,
+    "eval_steps": STEPS // 2,
     "save_strategy": "no",
     "max_grad_norm": 0.5,
 }
@@ -41,10 +41,16 @@ class Case:
     model: str
     accumulation: int = 1
     processes: int = 1
+    steps: int = STEPS
+    seed: int = 0
+    learning_rate: float | None = None
+    """None is the task's own."""
+    dropout: bool = False
+    """As shipped: the model's own, and an adapter's."""
 
     @property
     def name(self) -> str:
-        return f"{self.task} {self.method} x{self.accumulation}"
+        return f"{self.task} {self.method} x{self.accumulation} seed {self.seed}"
 
 
 def pairs(count: int, *, seed: int) -> Any:
@@ -56,14 +62,14 @@ def pairs(count: int, *, seed: int) -> Any:
     return Pairs([str(row) for row in range(count)], sources, targets, [("en", "gl")] * count)
 
 
-def build_translator(folder: Path) -> Path:
+def build_translator(folder: Path, *, dropout: float = 0.0) -> Path:
     """Save a small Marian model with the vocabulary of `pairs`, as a recipe without a start makes it."""
     import torch
 
     from nlp_transfer.models.translation import Architecture, new_translator
 
     torch.manual_seed(0)
-    shape = Architecture(300, 16, 32, 1, 1, 2, 0.0, 0.2)
+    shape = Architecture(300, 16, 32, 1, 1, 2, dropout, 0.2)
     train = pairs(200, seed=1)
     texts = [*train.sources, *train.targets]
     loaded = new_translator(shape, texts, languages=["gl"], max_length_tokens=32)
@@ -80,12 +86,12 @@ def run(case: Case, folder: Path) -> list[dict[str, Any]]:
 
 
 def train_case(case: Case, folder: Path) -> Any:
-    """Train one case without any dropout."""
+    """Train one case, without any dropout unless it asks for it."""
     from nlp_transfer.models import adapters
 
     train = {"sentiment": _classifier, "self_training": _classifier, "translation": _translator}[case.task]
     # For this training alone: the tests that follow in the same process have the shipped dropout.
-    with patch.object(adapters, "DROPOUT", 0.0):
+    with patch.object(adapters, "DROPOUT", adapters.DROPOUT if case.dropout else 0.0):
         return train(case, folder / case.name.replace(" ", "-"))
 
 
@@ -94,7 +100,7 @@ def _classifier(case: Case, folder: Path) -> Any:
     from nlp_transfer.training.unlabelled import Unlabelled
 
     rows = 16 // (case.processes * case.accumulation)
-    arguments = {**SETTINGS, **_parts(case), "learning_rate": 1e-3, "per_device_train_batch_size": rows}
+    arguments = {**_settings(case), "per_device_train_batch_size": rows}
     train, dev = tiny.rows("movies", 100), tiny.rows("products", DEV_ROWS)
     extra: dict[str, Any] = {}
     if case.task == "self_training":
@@ -103,21 +109,24 @@ def _classifier(case: Case, folder: Path) -> Any:
         texts = tiny.rows("products", 60, seed=4).texts
         extra = {"unlabelled": Unlabelled(texts, "self_training", threshold=0.5)}
     weights = "balanced" if extra else None
-    procedure = Procedure(case.method, tiny.LABELS, 40, 0, arguments, rank=4, class_weights=weights)
+    procedure = Procedure(case.method, tiny.LABELS, 40, case.seed, arguments, rank=4, class_weights=weights)
     return train_classifier(case.model, procedure, train, dev, label=case.name, folder=folder, **extra)
 
 
 def _translator(case: Case, folder: Path) -> Any:
     from nlp_transfer.training.adapt_translation import TranslationProcedure, train_translator
 
-    arguments = {**SETTINGS, **_parts(case), "learning_rate": 1e-2}
-    procedure = TranslationProcedure(case.method, 32, 0, arguments, batch_tokens=400, rank=4)
+    procedure = TranslationProcedure(case.method, 32, case.seed, _settings(case), batch_tokens=400, rank=4)
     train, dev = pairs(96, seed=2), pairs(DEV_ROWS, seed=3)
     return train_translator(case.model, procedure, train, dev, label=case.name, folder=folder)
 
 
-def _parts(case: Case) -> dict[str, Any]:
-    return {"gradient_accumulation_steps": case.accumulation, "per_device_eval_batch_size": 8}
+def _settings(case: Case) -> dict[str, Any]:
+    """Return training arguments; dev rows are scored in the middle and at the end."""
+    parts = {"gradient_accumulation_steps": case.accumulation, "per_device_eval_batch_size": 8}
+    rate = case.learning_rate or (1e-2 if case.task == "translation" else 1e-3)
+    steps = {"max_steps": case.steps, "eval_steps": case.steps // 2}
+    return {**SETTINGS, **parts, **steps, "learning_rate": rate}
 
 
 def write_cases(path: Path, cases: Sequence[Case]) -> None:

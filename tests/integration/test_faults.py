@@ -16,7 +16,7 @@ from short_runs import Run, largest_difference, short_recipe
 
 from nlp_transfer.errors import RunError
 
-KINDS = ("sentiment full", "sentiment lora", "translation full")
+KINDS = ("sentiment full", "sentiment lora", "translation full", "translation lora")
 STAGE = "adapted"
 
 
@@ -59,6 +59,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     assert not (killed.folder / "model").exists()
     killed.train()
     require_same(killed, expected, said=f"killed at step {step} of {steps}")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.endswith("lora")])
+def test_the_runs_of_lora_train_an_adapter(kind: str, whole: Callable[[str], Run]) -> None:
+    """A model that is made anew has none: it is trained in full, whatever the method."""
+    run = whole(kind)
+    assert {path.name for path in run.newest_weights()} == {"adapter_model.safetensors"}
+    assert (run.folder / "adapter" / "adapter_model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

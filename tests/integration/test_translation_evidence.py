@@ -16,8 +16,10 @@ from tiny_translation import WORDS, translated
 from nlp_transfer import TranslationTransfer, load_adapted
 from nlp_transfer.config import parse_config
 from nlp_transfer.evidence_files import read_drift
+from nlp_transfer.models.translation import load_translator
 from nlp_transfer.reporting.side_by_side import side_by_side_html
 from nlp_transfer.studies import compare_runs
+from nlp_transfer.training.pair_losses import pair_losses
 from nlp_transfer.translation_evidence import MAX_LEARNT_PAIRS
 
 MakeRecipe = Callable[..., TranslationTransfer]
@@ -84,7 +86,8 @@ def test_what_is_said_of_transfer_is_measured(finished: TranslationTransfer) -> 
     found = findings(folder)
     measured = {
         "personal_data", "new_words", "speed_against_scratch", "last_step", "generalisation_train_test",
-        "weight_drift", "resources", "forgetting",
+        "weight_drift", "resources", "forgetting", "domain_distance", "kernel_two_sample_test",
+        "tokens_per_word_of_domains", "domain_gap", "negative_transfer", "membership_inference",
     }  # fmt: skip
     assert set(found) >= measured
     assert {check for check in measured - {"speed_against_scratch"} if found[check]["value"] is None} == set()
@@ -111,6 +114,22 @@ def test_learnt_pairs_are_translated_by_the_adapted_model(finished: TranslationT
     assert [each["translation"] for each in records] == written
 
 
+def test_membership_is_of_losses_that_the_two_models_have(finished: TranslationTransfer) -> None:
+    with np.load(finished.folder / "evidence" / "losses.npz") as stored:
+        kept = dict(stored)
+    data, by_id = finished.data, {}
+    for pairs in (data.target.train, data.target.test):
+        by_id |= {row_id: pairs.take([row]) for row, row_id in enumerate(pairs.ids)}
+    drawn = [by_id[row_id] for row_id in kept["learnt_ids"]]
+    assert {row_id for each in drawn for row_id in each.ids} <= set(data.target.train.ids)
+    assert set(kept["test_ids"]) == set(data.target.test.ids)
+    adapted = load_translator(str(finished.folder / "model"))
+    assert kept["learnt_adapted"][3] == pytest.approx(
+        pair_losses(adapted, drawn[3], max_length_tokens=64)[0], rel=1e-4
+    )
+    assert kept["learnt_zero_shot"].mean() > kept["learnt_adapted"].mean()
+
+
 def test_an_untouched_parent_forgets_nothing_and_is_compared_with_the_adapted_one(
     finished: TranslationTransfer, make: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -119,6 +138,8 @@ def test_an_untouched_parent_forgets_nothing_and_is_compared_with_the_adapted_on
     )
     still.run()
     assert findings(still.folder)["forgetting"]["value"] == 0
+    # It learnt no pair: its losses are the parent's, but for the name of the language.
+    assert findings(still.folder)["membership_inference"]["value"] == pytest.approx(0.5, abs=0.1)
     drift = read_drift(still.folder)
     assert drift is not None
     # The child's language token is new, and starts as the one of the related language.

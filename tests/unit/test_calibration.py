@@ -11,8 +11,10 @@ from nlp_transfer.diagnostics.calibration import (
     accuracy_against_coverage,
     calibration_error,
     calibration_finding,
+    carried_temperature,
     coverage_finding,
     fit_temperature,
+    held_out_gain,
     scale,
 )
 from nlp_transfer.diagnostics.estimates import Estimate
@@ -82,6 +84,62 @@ def test_dev_rows_that_are_all_right_have_no_temperature():
     assert found.temperature.value is None
     assert "all dev rows are right" in found.temperature.reason
     assert fit_temperature(np.eye(2)[1 - labels], labels).temperature.value is None
+
+
+@pytest.mark.parametrize("rows", [60, 150])
+def test_a_calibrated_model_keeps_a_temperature_of_one(rows):
+    """Whatever few rows fit best; without the guard each of these draws gets a temperature."""
+    carried = [carried_temperature(*calibrated(rows, seed=seed)).temperature for seed in range(30)]
+    fitted = [fit_temperature(*calibrated(rows, seed=seed)).temperature for seed in range(30)]
+    assert all(each.value is not None for each in fitted)
+    assert sum(each.value is not None for each in carried) <= 3
+    assert "is not shown to help: on rows left out of the fit" in carried[0].reason
+
+
+@pytest.mark.parametrize("rows", [60, 150])
+def test_a_badly_overconfident_model_carries_the_fitted_temperature(rows):
+    found = [carried_temperature(4 * logits, labels) for logits, labels in map(drawn_of(rows), range(10))]
+    assert sum(each.temperature.value is not None for each in found) >= 9
+    logits, labels = calibrated(rows, seed=3)
+    carried, fitted = carried_temperature(4 * logits, labels), fit_temperature(4 * logits, labels)
+    assert carried.temperature == fitted.temperature
+    assert carried.temperature.value == pytest.approx(4, rel=0.5)
+    assert carried.gain > 0.1
+
+
+def drawn_of(rows):
+    return lambda seed: calibrated(rows, seed=seed)
+
+
+def test_a_temperature_that_is_left_out_says_why_in_the_finding():
+    logits, labels = calibrated(100, seed=1)
+    none = carried_temperature(logits, labels)
+    assert none.temperature.value is None and none.nll_after is None and none.nll_before is not None
+    error = Estimate(0.05, 400, 0.03, 0.07)
+    evidence = calibration_finding(error, none.temperature, none).evidence
+    value = fit_temperature(logits, labels).temperature.value
+    assert f"no temperature: {value:.2f} fits 100 dev rows best, and is not shown to help" in evidence
+    assert f"lowers the loss by {none.gain:.4f} nats" in evidence
+
+
+def test_the_gain_is_that_of_rows_left_out_of_the_fit():
+    logits, labels = calibrated(4000)
+    gain, error = held_out_gain(3 * logits, labels)
+    losses = [-special.log_softmax(each, 1)[range(4000), labels] for each in (3 * logits, logits)]
+    assert gain == pytest.approx((losses[0] - losses[1]).mean(), rel=0.02)
+    assert error == pytest.approx((losses[0] - losses[1]).std() / np.sqrt(4000), rel=0.05)
+
+
+def test_rows_of_a_group_are_left_out_together_and_count_as_one():
+    """Every row stands four times: beside its copies it would be fitted by heart."""
+    logits, labels = calibrated(100, seed=2)
+    copies = np.repeat(np.arange(100), 4)
+    gain, error = held_out_gain(2 * logits[copies], labels[copies], groups=copies)
+    once = held_out_gain(2 * logits, labels)
+    assert (gain, error) == pytest.approx(once, rel=1e-3)
+    alone = held_out_gain(2 * logits[copies], labels[copies])
+    assert alone[1] == pytest.approx(once[1] / 2, rel=0.1)
+    assert held_out_gain(logits, labels, groups=np.zeros(100, dtype=np.int64)) == (0.0, np.inf)
 
 
 def test_calibration_error_is_the_reports_own():

@@ -12,7 +12,13 @@ from nlp_transfer.diagnostics.calibration import (
     calibration_error,
     fit_temperature,
 )
-from nlp_transfer.diagnostics.clusters import design_effect, effective_rows, resampled_shares, row_drawer
+from nlp_transfer.diagnostics.clusters import (
+    design_effect,
+    effective_rows,
+    random_halves,
+    resampled_shares,
+    row_drawer,
+)
 from nlp_transfer.diagnostics.estimates import difference_of_shares, share_of
 from nlp_transfer.diagnostics.privacy import membership_inference
 from nlp_transfer.diagnostics.text_mismatch import label_share_difference
@@ -216,3 +222,15 @@ def test_a_constant_answer_is_chance():
     assert (found.value, found.low, found.high) == pytest.approx((0, 0, 0))
     assert source_harm_finding(found).severity == "info"
     assert source_harm(labels[:29], labels[:29]).reason == "29 rows, at least 30 are needed"
+
+
+def test_no_group_stands_in_both_halves_and_rows_alone_are_divided_evenly():
+    groups = np.repeat(np.arange(12), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+    first, second = random_halves(len(groups), groups, seed=0)
+    assert not set(groups[first]) & set(groups[second])
+    assert len(first) == len(groups) // 2 and len(second) > len(groups) // 2 - 12
+    assert not set(first) & set(second)
+    again = random_halves(len(groups), groups, seed=1)
+    assert set(groups[again[0]]) != set(groups[first])
+    halves = random_halves(101, None, seed=0)
+    assert sorted(np.concatenate(halves)) == list(range(101)) and len(halves[0]) == 51

@@ -64,6 +64,10 @@ def test_drift_and_samples_come_back(tmp_path):
     }
     write_texts(tmp_path, arrays)
     assert read_texts(tmp_path)["target"].features.tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert read_texts(tmp_path)["target"].groups is None
+    write_texts(tmp_path, {**arrays, "target_groups": np.array([0, 0])})
+    assert read_texts(tmp_path)["target"].groups.tolist() == [0, 0]
+    assert read_texts(tmp_path)["source"].groups is None
     assert [path.name for path in (tmp_path / "evidence").iterdir() if path.name.startswith("part")] == []
 
 

@@ -210,6 +210,11 @@ def test_the_last_step_is_held_against_the_best(scores, best_step, severity):
 
 def test_one_evaluated_step_has_no_best_and_last():
     assert last_step_loss([10], [0.8], dev_rows=200) is None
+    # Rows of groups tell less of the accuracy than as many that stand alone.
+    worth_less = last_step_loss([10, 20, 30], [0.6, 0.8, 0.75], dev_rows=200, worth=50.0)
+    alone = last_step_loss([10, 20, 30], [0.6, 0.8, 0.75], dev_rows=200)
+    assert worth_less.standard_error == pytest.approx(2 * alone.standard_error)
+    assert worth_less.dev_rows == 200
     assert last_step_finding(None).value is None
 
 

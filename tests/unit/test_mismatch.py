@@ -91,6 +91,13 @@ def test_classifier_test_is_lopez_paz_and_oquabs_z():
     assert two_sample_finding(found).evidence.startswith("the domains differ: z = ")
 
 
+def test_rows_of_groups_of_their_own_are_rows_that_stand_alone():
+    sides, each = (cloud(400, 1), cloud(400, 2, shift=1.0)), np.arange(400)
+    alone, groups = proxy_a_distance(*sides), proxy_a_distance(*sides, groups=(each, each))
+    assert groups.value == pytest.approx(alone.value, abs=0.1)
+    assert groups.high - groups.low == pytest.approx(alone.high - alone.low, rel=0.05)
+
+
 def test_classifier_test_needs_a_thousand_rows_a_side():
     found = classifier_test(cloud(999, 1), cloud(2000, 2))
     assert (found.statistic.value, found.p) == (None, None)
@@ -101,6 +108,48 @@ def test_classifier_test_of_one_distribution_is_rarely_small():
     values = [classifier_test(cloud(1000, 2 * seed), cloud(1000, 2 * seed + 1)).p for seed in range(20)]
     assert sum(p < 0.05 for p in values) <= 4
     assert min(values) > 0.0005
+
+
+def grouped(groups: int, seed: int, *, rows: int = 8, shift: float = 0.0):
+    """Draw groups of a population, and rows that lie close around their group's middle."""
+    middles = cloud(groups, seed, shift=shift, hidden=30)
+    numbers = np.repeat(np.arange(groups), rows)
+    return middles[numbers] + 0.2 * cloud(len(numbers), seed + 500, hidden=30), numbers
+
+
+def test_groups_of_one_population_are_not_taken_for_two_domains():
+    """Rows beside their own group's are told by heart; whole groups that were never seen are not."""
+    pairs = [(grouped(125, 2 * seed), grouped(125, 2 * seed + 1)) for seed in range(10)]
+    alone = [classifier_test(one[0], other[0]).p for one, other in pairs]
+    whole = [classifier_test(one[0], other[0], groups=(one[1], other[1])).p for one, other in pairs]
+    assert sum(p < 0.01 for p in alone) >= 9
+    assert sum(p < 0.05 for p in whole) <= 2 and min(whole) > 0.001
+    (first, of_first), (second, of_second) = pairs[0]
+    found = maximum_mean_discrepancy(first, second, groups=(of_first, of_second))
+    assert found.statistic.n == 125 and found.p > 0.01
+    assert maximum_mean_discrepancy(first, second).p < 0.01
+
+
+def test_groups_of_two_populations_are_told_apart():
+    (first, of_first), (second, of_second) = grouped(125, 1), grouped(125, 2, shift=2.0)
+    groups = of_first, of_second
+    assert classifier_test(first, second, groups=groups).p < 1e-6
+    assert maximum_mean_discrepancy(first, second, groups=groups).p < 0.01
+    found = domain_distance(first, second, groups=groups)
+    assert found.between.low > 0.5 and found.halves.low < 0 < found.halves.high
+    narrow = domain_distance(first, second).between
+    assert found.between.high - found.between.low > 1.5 * (narrow.high - narrow.low)
+
+
+def test_one_side_may_have_groups_and_fewer_than_ten_have_no_distance():
+    (first, of_first), second = grouped(60, 1), cloud(480, 2, hidden=30)
+    found = domain_distance(first, second, groups=(of_first, None)).between
+    assert found.value is not None and found.low < 0.3
+    few = domain_distance(first, second, groups=(of_first % 9, None))
+    assert "9 groups on the smaller side, at least 10 are needed" in distance_finding(few).evidence
+    rows, _ = grouped(125, 1)
+    test = classifier_test(rows, rows, groups=(np.arange(1000) % 9, None))
+    assert test.p is None and "9 groups" in two_sample_finding(test).evidence
 
 
 def slow_mmd(first, second):
@@ -165,6 +214,21 @@ def test_a_domain_has_no_more_new_words_than_its_own_halves():
     other = new_words_finding(new_words(texts(0), texts(200)))
     assert (same.severity, other.severity) == ("info", "warn")
     assert other.value == pytest.approx(200 / 300, abs=0.05)
+
+
+def test_words_of_a_group_are_known_to_it_alone():
+    """Each review has ten sentences and a word of its own: half of the sentences know it, half of the reviews
+    do not.
+    """
+    groups = np.repeat(np.arange(40), 10)
+    texts = [f"the film is word{group}" for group in groups]
+    alone, whole = new_words(texts, texts), new_words(texts, texts, groups=(groups, groups))
+    assert alone.halves.value == pytest.approx(0, abs=0.01)
+    assert whole.halves.value == pytest.approx(0.25)
+    assert whole.target.value == pytest.approx(0.125)
+    # Each sentence is like any other of its review.
+    drawn = new_word_rate(texts[:200], texts), new_word_rate(texts[:200], texts, groups=groups)
+    assert drawn[1].high - drawn[1].low > 2 * (drawn[0].high - drawn[0].low)
 
 
 def test_scripts_without_spaces_have_no_new_word_rate():

@@ -21,6 +21,7 @@ from nlp_transfer.data.pairs import PairDomain, Pairs
 from nlp_transfer.data.parallel import directions_of, english_side, load_transfer_pairs
 from nlp_transfer.data.skeletons import hash_order, side_of, skeleton
 from nlp_transfer.errors import DataError
+from nlp_transfer.findings import Finding
 
 # Thirty letters make words that share nothing with each other.
 WORDS = ["".join(letters) for letters in itertools.product("bdfgklmnprst", "aeiou", "bdfgklmnprst", "ae")]
@@ -290,13 +291,14 @@ def test_pairs_that_all_fall_to_the_test_side_stop_the_run(write: Write, tmp_pat
     assert "no_training_pairs" not in findings_of(dataclasses.replace(data, target=drawn))
 
 
-def encoder(tokens: int, unknown: int, missing: dict[str, int] | None = None) -> Any:
+def encoder(tokens: int, unknown: int, missing: dict[str, int] | None = None, **adds: bool) -> Any:
     """Cut every text into so many tokens, of which so many are unknown on the target side."""
 
     def encode(pairs: Pairs) -> EncodedSides:
         sizes = np.full(len(pairs), tokens, dtype=np.int64)
         source = EncodedSide(np.full(len(pairs), 6), 0, 30 * len(pairs), {})
-        return EncodedSides(source, EncodedSide(sizes, unknown * len(pairs), 30 * len(pairs), missing or {}))
+        target = EncodedSide(sizes, unknown * len(pairs), 30 * len(pairs), missing or {})
+        return EncodedSides(source, target, **adds)
 
     return encode
 
@@ -334,6 +336,20 @@ def test_characters_that_no_piece_holds_are_named(write: Write) -> None:
     found = findings_of(pairs, encoder(10, 0, {"ẑ": count // 40, "ḿ": count // 80}))["unknown_characters"]
     assert [finding.severity for finding in found] == ["warn", "info"]
     assert "the commonest ẑ ḿ" in found[0].evidence
+
+
+def test_what_is_added_to_the_vocabulary_is_no_reason_to_choose_another(write: Write) -> None:
+    pairs = both(write(sentences(300)))
+
+    def found(unknown: int, **adds: bool) -> Finding:
+        return gravest_first(findings_of(pairs, encoder(10, unknown, **adds))["unknown_tokens"])[0]
+
+    assert "come out wrong" in found(1).advice
+    assert "are added to the vocabulary" in found(1, adds_characters=True).advice
+    # A whole script is taught where it was asked for alone.
+    asked = found(3, adds_characters=True)
+    assert asked.severity == "block" and "adaptation.new_pieces: 1000" in asked.advice
+    assert found(3, adds_characters=True, adds_script=True).severity == "warn"
 
 
 def test_the_scripts_of_both_languages_are_told(tmp_path: Path) -> None:

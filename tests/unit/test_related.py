@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from nlp_transfer.data.pairs import Pairs
 from nlp_transfer.errors import ModelError
-from nlp_transfer.related import related_languages
+from nlp_transfer.related import gain_over_copy, related_languages
 
 # As M2M100 spells some of its hundred.
 MANY = [
@@ -46,6 +47,11 @@ class Parent:
         family = SimpleNamespace(languages=lambda: known)
         self.loaded = SimpleNamespace(family=family, src_lang=lambda code: code)
         self.good, self.tried = good, list[str]()
+
+    max_length_tokens = 9
+
+    def count_tokens(self, texts: list[str], **_: Any) -> list[int]:
+        return [len(text) for text in texts]
 
     def translate(self, texts: list[str], *, tgt_lang: str, **_: Any) -> list[str]:
         self.tried.append(tgt_lang)
@@ -86,3 +92,23 @@ def test_a_language_that_is_near_none_asks_for_a_name() -> None:
     nothing = Pairs(ids=["0"], sources=["0"], targets=["123"], directions=[("en", "chr")])
     with pytest.raises(ModelError, match=r"no language near 'chr'; name one in adaptation\.related_lang: ja"):
         related_languages(parent, [("en", "chr")], nothing)
+
+
+def test_what_a_model_gains_over_a_copy_is_told_by_the_language_that_is_asked_for() -> None:
+    parent: Any = Parent(MANY, "pt")
+    assert gain_over_copy(parent, dev_pairs(), asked_as={"mwl": "pt"}) == pytest.approx(100)
+    assert gain_over_copy(parent, dev_pairs(), asked_as={"mwl": "ro"}) == pytest.approx(0)
+
+
+def test_each_pair_is_asked_for_in_its_own_language() -> None:
+    parent: Any = Parent(MANY, "pt")
+    pairs = dataclasses.replace(dev_pairs(), directions=[("en", "mwl"), ("en", "ro"), ("en", "pt")])
+    assert 0 < gain_over_copy(parent, pairs, asked_as={"mwl": "pt"}) < 100
+    assert parent.tried == ["pt", "ro", "pt"]
+
+
+def test_sources_that_the_model_cannot_read_are_left_out() -> None:
+    parent: Any = Parent(MANY, "pt")
+    pairs = dataclasses.replace(dev_pairs(), sources=["0", "1" * 10, "2"])
+    assert 0 < gain_over_copy(parent, pairs, asked_as={"mwl": "pt"}) < 100
+    assert related_languages(parent, [("en", "mwl")], pairs) == {"mwl": "pt"}

@@ -208,6 +208,54 @@ def test_the_terminal_table_shows_every_system_with_its_numbers():
     assert "overlap" not in text, "what is only to be known stands in report.md"
 
 
+def warning(check, *, severity="warn", words=60):
+    return {
+        "check": check, "severity": severity, "value": 1.0, "threshold": 0.0,
+        "evidence": f"evidence of {check} " + "word " * words, "advice": f"advice for {check}",
+    }  # fmt: skip
+
+
+def closing(given, *, columns=80):
+    """Return the lines below the table and its notes."""
+    return report_text(TransferReport(given), columns=columns).partition("\n\n")[2].splitlines()
+
+
+def test_ten_lines_hold_the_verdict_and_the_first_warnings_and_name_the_others():
+    given = content()
+    given["findings"] += [warning(f"check{number}") for number in range(12)]
+    lines = closing(given)
+    assert len(lines) <= 11
+    assert lines[0] == "Transfer helped: 3.3 points."
+    text = one_line("\n".join(lines))
+    assert "set adaptation.replay to 0.1 warn check0: evidence of check0" in text
+    assert "warn check4:" not in text
+    assert "Also to look at: check3, check4, check5, check6, check7 and 4 more. " in text
+    assert text.endswith(
+        "Promises and risks: 13 to look at, 2 ok, 6 not measured; report.html has all of them."
+    )
+    cut = [line for line in lines if line.endswith("…")]
+    assert len(cut) == 3 and all(cell_len(line) <= 80 for line in cut)
+
+
+def test_few_warnings_are_shown_whole_and_none_is_named_twice():
+    text = one_line("\n".join(closing(content())))
+    assert "Also to look at" not in text and "…" not in text
+    given = content()
+    given["findings"] += [warning("small_test") for _ in range(8)]
+    assert "Also to look at: small_test. Promises" in one_line("\n".join(closing(given)))
+
+
+def test_all_that_blocks_is_shown_before_what_warns():
+    given = content()
+    given["findings"] += [warning(f"stop{number}", severity="block") for number in range(8)]
+    lines = closing(given)
+    assert [line.split(":")[0] for line in lines if line.startswith("block")] == [
+        f"block stop{number}" for number in range(8)
+    ]
+    assert not [line for line in lines if line.startswith("warn")]
+    assert "Also to look at: forgetting. " in one_line("\n".join(lines))
+
+
 def test_the_best_of_each_column_is_marked_and_majority_is_not():
     given = content()
     given["systems"]["majority"]["target"] |= {

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from nlp_transfer.data.rows import DomainData, Rows, TransferData
+from nlp_transfer.data.rows import EMPTY, DomainData, Rows, TransferData
 from nlp_transfer.diagnostics.before_training import words_and_labels
 from nlp_transfer.diagnostics.calibration import Temperature, fit_temperature
 from nlp_transfer.diagnostics.estimates import Estimate
@@ -338,3 +338,63 @@ def test_history_is_read_without_the_line_that_a_killed_run_tore(tmp_path):
     assert read_history(tmp_path) == []
     (tmp_path / "history.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "lo', encoding="utf-8")
     assert read_history(tmp_path) == [{"step": 1, "loss": 0.5}]
+
+
+def with_groups(given: DomainData, *, rows_each: int) -> DomainData:
+    """Have so many rows in a row belong together; no group stands in two splits."""
+    parts = {
+        split: dataclasses.replace(
+            getattr(given, split),
+            groups=[f"{split}-{row // rows_each}" for row in range(len(getattr(given, split)))],
+        )
+        for split in ("train", "dev", "test")
+    }
+    return dataclasses.replace(given, **parts)
+
+
+def test_all_rows_of_a_domain_keep_their_groups():
+    alone = finished().data.target
+    assert alone.used.groups is None
+    grouped = with_groups(alone, rows_each=10)
+    used = grouped.used
+    assert used.ids == [*grouped.train.ids, *grouped.dev.ids, *grouped.test.ids]
+    assert len(set(used.groups)) == (300 + 60 + 1000) / 10
+    assert used.groups[-1] == "test-99"
+    unlabelled = dataclasses.replace(grouped, train=EMPTY, dev=EMPTY)
+    assert unlabelled.used.groups == grouped.test.groups
+
+
+def test_rows_of_one_review_widen_what_is_said_of_the_domains_and_of_the_last_step():
+    run = finished()
+    data = TransferData(
+        target=with_groups(run.data.target, rows_each=20),
+        source=with_groups(run.data.source, rows_each=20),
+        label_names=LABELS,
+    )
+    (words, *_) = words_and_labels(data)
+    assert words.check == "new_words"
+    generator = np.random.default_rng(0)
+    samples, worth_less = {}, {}
+    for place, name in enumerate(("source", "target")):
+        groups = np.repeat(np.arange(50), 20)
+        features = generator.normal(size=(50, 30))[groups] + 0.2 * generator.normal(size=(1000, 30)) + place
+        samples[name] = TextSample(features, np.full(1000, 6.0), np.full(1000, 5.0))
+        worth_less[name] = dataclasses.replace(samples[name], groups=groups)
+    right = np.repeat(np.arange(3) > 0, 20)
+    dev = Answers(np.stack([1.0 - right, right], axis=1).astype(float), np.ones(60, dtype=np.int64))
+    scored = zip([10, 20], [0.85, 0.75], strict=True)
+    history = [
+        {"stage": "adapted", "seed": 0, "step": step, "eval_accuracy": score} for step, score in scored
+    ]
+    run = dataclasses.replace(run, history=history)
+    alone = by_name(dataclasses.replace(run, samples=samples, dev=dev))
+    found = by_name(
+        dataclasses.replace(
+            run, samples=worth_less, dev=dataclasses.replace(dev, groups=np.repeat(np.arange(3), 20))
+        )
+    )
+    for check in ("domain_distance", "two_sample_test", "kernel_two_sample_test"):
+        assert found[check].evidence != alone[check].evidence
+    assert "(50 rows a side)" in found["kernel_two_sample_test"].evidence
+    # Three reviews tell little of an accuracy, sixty sentences more.
+    assert 0 < found["last_step"].value < 0.5 * alone["last_step"].value

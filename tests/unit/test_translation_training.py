@@ -190,6 +190,20 @@ def test_the_learning_rate_follows_from_the_width_and_the_start() -> None:
     assert rate(256, arguments={"learning_rate": 7e-5}) == 7e-5
 
 
+def test_a_far_language_is_learnt_longer_and_in_larger_steps() -> None:
+    loaded: Any = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(d_model=256)))
+
+    def made(*, trained_start: bool = True, **changes: Any) -> tuple[float, float]:
+        found = training_arguments(loaded, procedure(**changes), pairs=1000, trained_start=trained_start)
+        return float(found["learning_rate"]), float(found["num_train_epochs"])
+
+    assert made() == (pytest.approx(2e-4), 10)
+    assert made(far=True) == (pytest.approx(6e-4), 30)
+    # `scratch` takes as long as `adapted`; its steps are large already.
+    assert made(far=True, trained_start=False) == (pytest.approx(1e-3), 30)
+    assert made(far=True, arguments={"num_train_epochs": 2, "learning_rate": 1e-5}) == (1e-5, 2)
+
+
 @pytest.mark.parametrize(
     ("replay", "pairs", "expected"), [(0.25, 10, 0.25), (None, 10, 2.0), (None, 1000, 2.0), (None, 4000, 1.0)]
 )
