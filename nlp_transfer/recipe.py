@@ -1,40 +1,35 @@
-"""The base of both recipes: check, train, evaluate, report, save, each from what the one before left in the
-folder.
+"""The base of both recipes: check, train, evaluate, report, publish, each from what the one before left.
 
-A subclass says what its data, its systems and its models are; this class keeps the order and assembles the
-report. How a stage is run once and remembered stands in stages.py.
+This class keeps the order. What a task provides for it stands in task_run.py, how a stage is run once and
+remembered in stages.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import logging
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nlp_transfer.chain import Chain, Outcome, preflight_findings, take_predictions
-from nlp_transfer.config import RecipeConfig, load_config
-from nlp_transfer.continuing import Continuing
+from nlp_transfer.config import load_config
 from nlp_transfer.data.checks import gravest_first
 from nlp_transfer.data.in_memory import kept_domain
 from nlp_transfer.errors import ConfigError, DataError, RunError
-from nlp_transfer.evaluation.predicted import predictions_folder
+from nlp_transfer.guarding import put_away, require_not_refused
 from nlp_transfer.history import TestSet
-from nlp_transfer.runs import RunFolder, environment, fingerprint, refusal_of, refuse_model, write_json
-from nlp_transfer.stages import StagedRun
+from nlp_transfer.runs import RunFolder, environment, fingerprint, write_json
+from nlp_transfer.task_run import TaskRun
+from nlp_transfer.training.arguments import require_machine_for
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
     from nlp_transfer.publishing.hub import PushResult
     from nlp_transfer.reporting.report import TransferReport
 
-logger = logging.getLogger(__name__)
 
-
-class TransferRecipe(StagedRun):
+class TransferRecipe(TaskRun):
     """One recipe: a configuration and a run folder.
 
     Args:
@@ -43,16 +38,6 @@ class TransferRecipe(StagedRun):
     Raises:
         ConfigError: the recipe is for another task.
     """
-
-    task: str
-    primary_metric: str
-
-    def __init__(self, config: RecipeConfig) -> None:
-        if config.task != self.task:
-            raise ConfigError(f"task is {config.task}; {type(self).__name__} runs {self.task} recipes")
-        super().__init__(config)
-        self._checked: DataReport | None = None
-        self.continuing = Continuing(config, self.folder, load=self._load_earlier, metric=self.primary_metric)
 
     @classmethod
     def from_config(
@@ -80,67 +65,6 @@ class TransferRecipe(StagedRun):
         domains = {name: kept_domain(name, rows) for name, rows in (data or {}).items()}
         return cls(load_config(config, overrides, domains=domains, continue_from=given))
 
-    # What a subclass provides ----------------------------------------------------------------------
-
-    @abstractmethod
-    def _check_data(self) -> DataReport:
-        """Look at the data without training anything."""
-
-    @property
-    @abstractmethod
-    def data(self) -> Any:
-        """Both domains, split, with the training rows of the first of `evaluation.seeds`."""
-
-    @abstractmethod
-    def _load_data(self, seed: int) -> Any:
-        """Read and split both domains, with the training rows of one of `evaluation.seeds`."""
-
-    @abstractmethod
-    def _load_earlier(self, config: RecipeConfig) -> Any:
-        """Read and split both domains of an earlier run of the chain, as that run did."""
-
-    @abstractmethod
-    def _score_test_sets(self, system: str, sets: Sequence[TestSet]) -> None:
-        """Write a system's predictions for test sets of the chain: `zero_shot` is the model before, `adapted`
-        the one after.
-        """
-
-    @abstractmethod
-    def _chain_outcome(self) -> Outcome | None:
-        """Sum up what became of the chain; None where there is none."""
-
-    @abstractmethod
-    def _train_source(self) -> dict[str, Any]:
-        """Make the source model; return its cost."""
-
-    @abstractmethod
-    def _train_adapted(self) -> dict[str, Any]:
-        """Make the adapted model in `model/`; return its cost."""
-
-    @abstractmethod
-    def _possible_baselines(self) -> dict[str, bool]:
-        """Tell of each of the task's systems whether this run can have it."""
-
-    @abstractmethod
-    def _scoring(self, system: str, seed: int) -> Callable[[], dict[str, Any]]:
-        """Return what scores a system at one of `evaluation.seeds` into `predictions/` and tells its cost."""
-
-    @abstractmethod
-    def _keep_evidence(self) -> dict[str, Any]:
-        """Keep what the report's diagnostics look at beside the predictions; return what that took."""
-
-    @abstractmethod
-    def _build_report(self, data: DataReport) -> TransferReport:
-        """Compare the predictions and write the report into the run folder."""
-
-    def write_test_sources(self, path: Path) -> None:
-        """Write the target's test sources for another system, where the task can compare with one."""
-        raise ConfigError(f"--write-test is for translation; this is a {self.task} recipe")
-
-    @abstractmethod
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Copy the adapted model to a folder, reload it there and require the same outputs."""
-
     # The stages ------------------------------------------------------------------------------------
 
     def check(self) -> DataReport:
@@ -152,8 +76,6 @@ class TransferRecipe(StagedRun):
         Raises:
             DataError: something cannot work; the message says how to mend it.
         """
-        if self._checked is None:
-            self._checked = self._with_chain(self._check_data())
         report = self._checked
         if report.blocking:
             raise DataError(
@@ -162,21 +84,17 @@ class TransferRecipe(StagedRun):
             )
         return report
 
+    @cached_property
+    def _checked(self) -> DataReport:
+        return self._with_chain(self._check_data())
+
     def require_machine(self) -> None:
         """Stop where this machine cannot train as the recipe asks.
 
         Raises:
             ConfigError: the `training` blocks ask for a GPU or a package that is not there.
         """
-        config = self.config
-        stages = [] if config.source_stage is None else [config.source_stage.training]
-        blocks = [{**config.training, **stage} for stage in (*stages, config.adaptation.training)]
-        if not any(blocks):
-            return
-        from nlp_transfer.training.arguments import require_machine
-
-        for block in blocks:
-            require_machine(block)
+        require_machine_for(self.config)
 
     def train(self) -> None:
         """Check the data, make the source model and adapt it; finished stages are not run again.
@@ -187,7 +105,7 @@ class TransferRecipe(StagedRun):
             RunError: the guard refused the model; the report is written, `model/` is `refused_model/`.
         """
         with self._run_folder() as folder:
-            self._require_not_refused()
+            require_not_refused(self.folder)
             report = self.check()
             if self._finished("adapted") is None:
                 self.require_machine()
@@ -209,7 +127,7 @@ class TransferRecipe(StagedRun):
             RunError: the run folder holds no trained model, or the guard refused it.
         """
         with self._run_folder() as folder:
-            self._require_not_refused()
+            require_not_refused(self.folder)
             if self._finished("adapted") is None:
                 raise RunError(
                     f"{folder.path} holds no model adapted from this data; run `nlp-transfer train` first"
@@ -217,8 +135,8 @@ class TransferRecipe(StagedRun):
             self._evaluate_systems()
             self._stage("evidence", self._keep_evidence)
             report = self._on_main(self._report_and_card)
-            if self._on_main(self._is_refused):
-                self._refuse()
+            self._on_main(self._put_refused_away)
+            require_not_refused(self.folder)
             return report
 
     def run(self) -> TransferReport:
@@ -266,40 +184,7 @@ class TransferRecipe(StagedRun):
             )
         )  # fmt: skip
 
-    # Seeds and systems -----------------------------------------------------------------------------
-
-    @property
-    def first_seed(self) -> int:
-        """The seed whose model is kept."""
-        return self.config.evaluation.seeds[0]
-
-    def training_seed(self, seed: int) -> int:
-        """Return what starts and orders training at one of `evaluation.seeds`."""
-        return int(self.config.training.get("seed", 0)) + seed
-
-    def data_for(self, seed: int) -> Any:
-        """Return both domains with the training rows of one of `evaluation.seeds`."""
-        if seed == self.first_seed:
-            return self.data
-        if seed not in self._data_of:
-            self._data_of[seed] = self._load_data(seed)
-        return self._data_of[seed]
-
-    @cached_property
-    def _data_of(self) -> dict[int, Any]:
-        return {}
-
-    def can_have(self, system: str) -> bool:
-        """Tell whether this run can have one of the task's systems."""
-        return self._possible_baselines().get(system, False)
-
-    def baselines(self) -> list[str]:
-        """Return the asked-for systems that this run can have."""
-        possible = self._possible_baselines()
-        for system in self.config.evaluation.baselines:
-            if not possible.get(system, False):
-                logger.info("%s: cannot be measured in this run", system)
-        return [system for system in self.config.evaluation.baselines if possible.get(system, False)]
+    # What is scored ---------------------------------------------------------------------------------
 
     def _evaluate_systems(self) -> None:
         """Score every system that is not scored yet, into `predictions/`."""
@@ -307,16 +192,6 @@ class TransferRecipe(StagedRun):
             for system in [*self.baselines(), "adapted"]:
                 self._stage(f"score {system} seed {seed}", self._scoring(system, seed))
         self._score_chain()
-
-    def cost_of(self, system: str) -> dict[str, Any]:
-        """Return what making a scored system cost, at the first seed."""
-        folder = self._require_folder()
-        stage = "adapted" if system == "adapted" else f"score {system} seed {self.first_seed}"
-        return folder.finished(stage, inputs=self._fingerprint) or {}
-
-    def predictions_folder(self, seed: int) -> Path:
-        """Return where the predictions of one of `evaluation.seeds` are."""
-        return predictions_folder(self.folder, seed, first=self.first_seed)
 
     # The chain of adaptations ----------------------------------------------------------------------
 
@@ -364,32 +239,9 @@ class TransferRecipe(StagedRun):
     def _is_refused(self) -> bool:
         return self.outcome is not None and self.outcome.refused
 
-    def _refuse(self) -> None:
-        """Put the model away and say so.
-
-        Raises:
-            RunError: always.
-        """
-        self._on_main(self._put_model_away)
-        self._require_not_refused()
-
-    def _put_model_away(self) -> None:
-        if self.outcome is not None:
-            words = next(finding for finding in self.outcome.findings if finding.check == "guard")
-            reason = f"the guard refused it: {words.evidence}; {words.advice}"
-            refuse_model(self.folder, reason)
-
-    def _require_not_refused(self) -> None:
-        """Stop where the guard refused this run's model; a refusal that was interrupted is completed."""
-        reason = self._on_main(lambda: refusal_of(self.folder))
-        if reason is None:
-            return
-        if self._is_main():
-            refuse_model(self.folder, reason)
-        raise RunError(
-            f"the model of {self.folder} is not handed over, {reason}. Its weights are in refused_model/, "
-            "the scores in report.md; run again with another output_dir"
-        )
+    def _put_refused_away(self) -> None:
+        if self.outcome is not None and self.outcome.refused:
+            put_away(self.folder, self.outcome)
 
     # What the stages share -------------------------------------------------------------------------
 
@@ -405,10 +257,3 @@ class TransferRecipe(StagedRun):
         report = self._build_report(self.check())
         write_card(self.folder)
         return report
-
-    def _has_source_stage(self) -> bool:
-        return (
-            self.config.data.source is not None
-            and self.config.source_stage is not None
-            and self.config.continue_from is None
-        )

@@ -22,6 +22,7 @@ from nlp_transfer.earlier import required_labels
 from nlp_transfer.errors import ConfigError, DataError, LabelError, RunError
 from nlp_transfer.evaluation.scores import PRIMARY
 from nlp_transfer.evidence import EvidenceKeeper
+from nlp_transfer.guarding import require_not_refused
 from nlp_transfer.history import TestSet
 from nlp_transfer.making.classifiers import PARITY_TEXTS, ClassifierMaker
 from nlp_transfer.making.settings import ClassifierSettings
@@ -221,7 +222,7 @@ class SentimentTransfer(TransferRecipe):
         """
         from nlp_transfer.publishing.save import save_model
 
-        self._require_not_refused()
+        require_not_refused(self.folder)
         model = self.folder / "model"
         if not model.is_dir():
             raise RunError(f"{self.folder} holds no trained model; run `nlp-transfer train` first")

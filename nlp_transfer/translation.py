@@ -19,6 +19,7 @@ from nlp_transfer.data.pairs import TransferPairs
 from nlp_transfer.data.parallel import load_transfer_pairs
 from nlp_transfer.errors import ConfigError, DataError, RunError
 from nlp_transfer.evaluation.translation_scores import PRIMARY
+from nlp_transfer.guarding import require_not_refused
 from nlp_transfer.history import TestSet
 from nlp_transfer.making.settings import TranslationSettings
 from nlp_transfer.making.translators import PARITY_PAIRS, TranslationMaker
@@ -169,7 +170,7 @@ class TranslationTransfer(TransferRecipe):
         from nlp_transfer.models.translation import Use, read_description
         from nlp_transfer.publishing.save_translation import copy_translator
 
-        self._require_not_refused()
+        require_not_refused(self.folder)
         model = self.folder / "model"
         description = read_description(model)
         if description is None:

@@ -35,7 +35,7 @@ def kill_in(label: str, monkeypatch: Any) -> Any:
     """Have the run killed when it trains the system of this label."""
 
     def killed(*given: Any, **settings: Any) -> Any:
-        if settings["label"] == label:
+        if settings["run"].label == label:
             raise Killed
         return fit.fit(*given, **settings)
 

@@ -35,9 +35,7 @@ def training_problems(content: Mapping[str, Any], section: Sequence[str]) -> lis
 def domain_problems(config: RecipeConfig) -> list[str]:
     """Check what one field alone cannot show."""
     problems = [*_model_problems(config), *_baseline_problems(config), *_guard_problems(config)]
-    problems += _adaptation_problems(config)
-    if any(not 0 <= seed < 2**31 for seed in config.evaluation.seeds):
-        problems.append(f"evaluation.seeds: must be from 0 to {2**31 - 1}, got {config.evaluation.seeds}")
+    problems += [*_adaptation_problems(config), *_seed_problems(config.evaluation.seeds)]
     for name in ("source", "target"):
         domain: DomainConfig | None = getattr(config.data, name)
         if domain is not None:
@@ -64,6 +62,16 @@ def _baseline_problems(config: RecipeConfig) -> list[str]:
         for system in config.evaluation.baselines
         if system not in possible
     ]
+
+
+def _seed_problems(seeds: Sequence[int]) -> list[str]:
+    """Refuse seeds that cannot start a generator, and one twice: it is one repeat, not two."""
+    problems = []
+    if any(not 0 <= seed < 2**31 for seed in seeds):
+        problems.append(f"evaluation.seeds: must be from 0 to {2**31 - 1}, got {seeds}")
+    if len(set(seeds)) < len(seeds):
+        problems.append(f"evaluation.seeds: each seed counts once, got {seeds}")
+    return problems
 
 
 def _guard_problems(config: RecipeConfig) -> list[str]:

@@ -23,6 +23,7 @@ from nlp_transfer.models.loading import (
     load_encoder,
     load_tokenizer,
     max_input_tokens,
+    require_named,
     resolve_model,
 )
 from nlp_transfer.models.probe import DESCRIPTION, ProbeHead
@@ -201,6 +202,7 @@ def folder_of(name: str, revision: str | None) -> Path:
     """Return the folder with a model's files; those of a Hub model are fetched."""
     from nlp_transfer.models.adapter_loading import is_adapter
 
+    require_named(name)
     local = Path(name).expanduser()
     reason = refusal_of(local) if local.is_dir() or local.name in ("model", "adapter") else None
     if reason is not None:

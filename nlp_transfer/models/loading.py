@@ -53,8 +53,9 @@ def resolve_model(path: str) -> str:
     are.
 
     Raises:
-        ModelError: a folder is named that is not there or holds no model.
+        ModelError: a folder is named that is not there or holds no model, or nothing is named.
     """
+    require_named(path)
     if path.startswith("embedded://"):
         path = f"package://nlp_transfer/embedded/{path.removeprefix('embedded://')}"
     if path.startswith("package://"):
@@ -69,6 +70,16 @@ def resolve_model(path: str) -> str:
         other = "; its weights are in a pickle format, which is not read" if any(folder.glob("*.bin")) else ""
         raise ModelError(f"{path} has no weights (*.safetensors){other}")
     return str(folder)
+
+
+def require_named(path: str) -> None:
+    """Refuse an empty name, such as a shell's unset variable leaves: as a path it is the current folder.
+
+    Raises:
+        ModelError: the name is empty.
+    """
+    if not path.strip():
+        raise ModelError("the model's name is empty; give a model folder, a run folder, or a Hub id")
 
 
 def _no_model(path: str, folder: Path) -> str:

@@ -97,6 +97,8 @@ def open_run(path: str | Path) -> FinishedRun:
     Raises:
         PublishError: there is no model, or no report that says what it is worth.
     """
+    if not str(path).strip():
+        raise PublishError("the run's name is empty; name the output_dir of a finished run")
     folder = Path(path).expanduser()
     folder = (
         folder.parent if folder.name in ("model", "adapter") and not (folder / "model").is_dir() else folder

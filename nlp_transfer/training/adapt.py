@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -26,17 +25,17 @@ from nlp_transfer.data.rows import EMPTY, Rows
 from nlp_transfer.data.splits import nested_subset
 from nlp_transfer.errors import DataError
 from nlp_transfer.evaluation.mixes import Rule
-from nlp_transfer.models.adapters import add_adapter, merge, save_adapter
+from nlp_transfer.models.adapters import add_adapter
 from nlp_transfer.models.batching import length_sorted_batches
-from nlp_transfer.models.loading import freeze, load_classifier
+from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier
 from nlp_transfer.models.probe import ProbeHead
 from nlp_transfer.training.baselines import fit_probe
 from nlp_transfer.training.class_weights import class_weights
-from nlp_transfer.training.fit import FitResult, fit, parameter_counts
+from nlp_transfer.training.finishing import finished
+from nlp_transfer.training.fit import FitResult, TrainingRun, fit, parameter_counts
 from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
 from nlp_transfer.training.mixing import mixing_for
 from nlp_transfer.training.passes import ends_by_steps, mixture, passes_of
-from nlp_transfer.training.processes import is_main
 from nlp_transfer.training.unlabelled import (
     SAVED_SHARE,
     Unlabelled,
@@ -118,31 +117,17 @@ def train_classifier(
             source rows alone.
     """
     torch.manual_seed(procedure.seed)
+    run = TrainingRun(label, folder, seed=procedure.seed, history=history)
     loaded = load_classifier(
         start, label_names=procedure.label_names, revision=revision, pretrained=pretrained
     )
-    model: Any = loaded.model
-    method = procedure.method if pretrained else "full"
     if pretrained:
-        freeze(model, layers=procedure.freeze_layers)
-    if method == "lp_ft" and len(train):
-        start_head_from_probe(model, loaded.tokenizer, train, procedure)
-    if method == "lora":
-        model = add_adapter(
-            model,
-            rank=procedure.rank,
-            alpha=procedure.alpha,
-            targets=procedure.target_modules,
-            fresh=loaded.fresh,
-            seed=procedure.seed,
-        )
+        freeze(loaded.model, layers=procedure.freeze_layers)
+    else:
+        procedure = dataclasses.replace(procedure, method="full")
+    model: Any = _by_method(loaded, train, procedure)
     trainable, total = parameter_counts(model)
-    plan = budget(train, replayed, dataclasses.replace(procedure, method=method))
-    settings: dict[str, Any] = {
-        "history": history,
-        "seed": procedure.seed,
-        "max_length_tokens": procedure.max_length_tokens,
-    }
+    plan = budget(train, replayed, procedure)
     if unlabelled is not None:
         plan = with_unlabelled(plan, unlabelled, replayed, procedure, dev=len(dev) > 0)
         model = learning_from(model, loaded, unlabelled, start=start, revision=revision)
@@ -151,7 +136,7 @@ def train_classifier(
     words = None
     if unlabelled is not None:
         words = learn_words(
-            model, loaded, unlabelled, plan.arguments, label=label, folder=folder, settings=settings
+            model, loaded, unlabelled, plan.arguments, run, max_length_tokens=procedure.max_length_tokens
         )
     labelled = plan.rows.labels[plan.rows.labels != NO_LABEL]
     result = fit(
@@ -159,26 +144,36 @@ def train_classifier(
         loaded.tokenizer,
         plan.rows,
         dev,
-        label=label,
+        run=run,
         arguments=plan.arguments,
         evaluations=plan.evaluations,
-        folder=folder,
+        max_length_tokens=procedure.max_length_tokens,
         mixing=mixing,
         class_weights=class_weights(labelled, len(procedure.label_names), procedure.class_weights),
         selection_metric=procedure.selection_metric,
         early_stopping=procedure.early_stopping,
-        **settings,
     )
     if words is not None:
         result = dataclasses.replace(result, seconds=words.seconds + result.seconds)
     model = result.model.classifier if isinstance(result.model, MixedClassifier) else result.model
-    if isinstance(model, PeftModel):
-        if adapter_folder is not None and is_main():
-            save_adapter(model, adapter_folder, base=start, label_names=procedure.label_names)
-        model = merge(model)
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
+    model = finished(model, base=start, label_names=procedure.label_names, adapter_folder=adapter_folder)
     return Trained(model, loaded.tokenizer, result, trainable, total)
+
+
+def _by_method(loaded: LoadedClassifier, train: Rows, procedure: Procedure) -> Any:
+    """Make a loaded classifier ready to be trained by a method: a head from a probe, or low-rank adapters."""
+    if procedure.method == "lp_ft" and len(train):
+        start_head_from_probe(loaded.model, loaded.tokenizer, train, procedure)
+    if procedure.method != "lora":
+        return loaded.model
+    return add_adapter(
+        loaded.model,
+        rank=procedure.rank,
+        alpha=procedure.alpha,
+        targets=procedure.target_modules,
+        fresh=loaded.fresh,
+        seed=procedure.seed,
+    )
 
 
 # Adapters start at zero and need larger steps than the weights that they stand beside.

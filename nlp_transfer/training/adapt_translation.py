@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
 
 from nlp_transfer.data.pairs import NO_PAIRS, Pairs
 from nlp_transfer.evaluation.mixes import Rule
-from nlp_transfer.models.adapters import add_translation_adapter, merge, save_adapter
+from nlp_transfer.models.adapters import add_translation_adapter
 from nlp_transfer.models.loading import freeze_encoder_layers
 from nlp_transfer.models.translation import (
     Architecture,
@@ -29,11 +28,11 @@ from nlp_transfer.models.translation import (
     new_translator,
 )
 from nlp_transfer.models.widening import widen
+from nlp_transfer.training.finishing import finished
 from nlp_transfer.training.fit_translation import fit_translator
-from nlp_transfer.training.loop import FitResult, parameter_counts
+from nlp_transfer.training.loop import FitResult, TrainingRun, parameter_counts
 from nlp_transfer.training.mixing import mixing_for
 from nlp_transfer.training.passes import ends_by_steps, mixture
-from nlp_transfer.training.processes import is_main
 
 # Chosen on dev rows; benchmarks/results/translation_defaults.json has the runs.
 DEFAULTS: dict[str, Any] = {
@@ -149,7 +148,8 @@ def train_translator(
     ]
     if isinstance(start, str):
         new_ids += widen(loaded, [*train.sources, *train.targets], new_pieces=procedure.new_pieces)
-    method = procedure.method if pretrained and isinstance(start, str) else "full"
+    trained_start = pretrained and isinstance(start, str)
+    method = procedure.method if trained_start else "full"
     model: Any = loaded.model
     if pretrained and procedure.freeze_layers:
         freeze_encoder_layers(model, layers=procedure.freeze_layers)
@@ -159,7 +159,6 @@ def train_translator(
             new_ids=new_ids, seed=procedure.seed,
         )  # fmt: skip
     trainable, total = parameter_counts(model)
-    trained_start = pretrained and isinstance(start, str)
     mixing = (
         mixing_for(procedure.mix, model, None if source_dev is None else _few(source_dev))
         if trained_start
@@ -175,26 +174,17 @@ def train_translator(
         model,
         rows,
         _few(dev),
-        label=label,
+        run=TrainingRun(label, folder, seed=procedure.seed, history=history),
         arguments=arguments,
         batch_tokens=_batch_tokens(procedure),
         evaluations=EVALUATIONS,
-        folder=folder,
-        history=history,
-        seed=procedure.seed,
         max_length_tokens=procedure.max_length_tokens,
         mixing=mixing,
         early_stopping=procedure.early_stopping,
     )
-    model = result.model
-    if isinstance(model, PeftModel):
-        if adapter_folder is not None and is_main() and isinstance(start, str):
-            save_adapter(model, adapter_folder, base=start, label_names=None)
-        model = merge(model)
-    loaded = replace(loaded, model=model)
-    for parameter in loaded.model.parameters():
-        parameter.requires_grad_(True)
-    return TrainedTranslator(loaded, result, trainable, total, result.target_ratio)
+    # Only a start with a path gets an adapter.
+    model = finished(result.model, base=str(start), label_names=None, adapter_folder=adapter_folder)
+    return TrainedTranslator(replace(loaded, model=model), result, trainable, total, result.target_ratio)
 
 
 def _few(dev: Pairs) -> Pairs:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlp_transfer.config import RecipeConfig
 from nlp_transfer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -80,6 +81,20 @@ def require_machine(block: Mapping[str, Any]) -> None:
     moments = ("eval_", "save_", "load_best", "metric_for_best", "greater_is")
     own = {name: value for name, value in block.items() if not name.startswith(moments)}
     build_arguments(own, output_dir=Path("nowhere"), seed=0)
+
+
+def require_machine_for(config: RecipeConfig) -> None:
+    """Stop before anything is trained where this machine cannot do what a recipe's stages ask for.
+
+    Raises:
+        ConfigError: it lacks a GPU or a package.
+    """
+    stages = [] if config.source_stage is None else [config.source_stage.training]
+    blocks = [{**config.training, **stage} for stage in (*stages, config.adaptation.training)]
+    # The defaults alone work on every machine.
+    if any(blocks):
+        for block in blocks:
+            require_machine(block)
 
 
 def _lacking(arguments: TrainingArguments) -> list[str]:

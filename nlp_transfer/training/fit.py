@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from nlp_transfer.training.arguments import build_arguments
 from nlp_transfer.training.class_weights import weighted_loss
 from nlp_transfer.training.loop import (
     FitResult,
+    TrainingRun,
     earlier_values,
     parameter_counts,
     run_trainer,
@@ -34,7 +34,7 @@ from nlp_transfer.training.mixing import LEAST_ROWS, Mixing, mix_weights
 from nlp_transfer.training.samplers import LengthGroupedSampler, padding_share
 from nlp_transfer.training.selection import RESAMPLED, dev_metrics
 
-__all__ = ["FitResult", "LengthGroupedTrainer", "TokenizedRows", "fit", "parameter_counts"]
+__all__ = ["FitResult", "LengthGroupedTrainer", "TokenizedRows", "TrainingRun", "fit", "parameter_counts"]
 
 
 class TokenizedRows(Dataset[dict[str, Any]]):
@@ -75,12 +75,9 @@ def fit(
     train: Rows,
     dev: Rows,
     *,
-    label: str,
+    run: TrainingRun,
     arguments: Mapping[str, Any],
-    folder: Path,
-    history: Path | None = None,
     evaluations: int = 1,
-    seed: int,
     max_length_tokens: int,
     mixing: Mixing | None = None,
     class_weights: npt.NDArray[np.float64] | None = None,
@@ -95,12 +92,9 @@ def fit(
         tokenizer: the model's.
         train: rows to learn from.
         dev: rows to select on; may be empty, then the last step's weights are kept.
-        label: names the run in the progress bar and the history.
+        run: which training this is.
         arguments: TrainingArguments of the recipe's `training` blocks.
-        folder: for checkpoints; a run resumes from the newest one there.
-        history: file for one line a logged step.
         evaluations: dev evaluations in an epoch.
-        seed: starts dropout and orders the rows.
         max_length_tokens: longer texts are cut.
         mixing: which mix with the weights before training is kept; None keeps the trained ones.
         class_weights: of the classes in the loss, shape (classes,); None weighs all alike.
@@ -116,9 +110,9 @@ def fit(
         TokenizedRows(_by_length(dev), tokenizer, max_length_tokens=max_length_tokens) if len(dev) else None
     )
     settings = build_arguments(
-        with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations, label=label),
-        output_dir=folder,
-        seed=seed,
+        with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations, label=run.label),
+        output_dir=run.folder,
+        seed=run.seed,
     )
     trainer = LengthGroupedTrainer(
         model=model,
@@ -141,17 +135,10 @@ def fit(
     batch = settings.train_batch_size * settings.world_size * settings.gradient_accumulation_steps
     tokens = sum(train_set.lengths)
     say_what_follows(
-        trainer, label, rows=len(train_set), batch=f"batch {batch}",
+        trainer, run.label, rows=len(train_set), batch=f"batch {batch}",
         tokens_a_step=batch * tokens / max(1, len(train_set)),
     )  # fmt: skip
-    result = run_trainer(
-        trainer,
-        label=label,
-        seed=seed,
-        history=history,
-        tokens_an_epoch=tokens,
-        early_stopping=early_stopping,
-    )
+    result = run_trainer(trainer, run, tokens_an_epoch=tokens, early_stopping=early_stopping)
     order, size = list(trainer._get_train_sampler()), settings.train_batch_size
     batches = [order[first : first + size] for first in range(0, len(order), size)]
     result = dataclasses.replace(result, padding_share=padding_share(batches, train_set.lengths))
@@ -163,7 +150,7 @@ def fit(
         source_dev=TokenizedRows(
             _by_length(mixing.source_dev), tokenizer, max_length_tokens=max_length_tokens
         ) if mixing.source_dev is not None else None,
-        resampled=RESAMPLED[selection_metric], least_rows=LEAST_ROWS, label=label,
+        resampled=RESAMPLED[selection_metric], least_rows=LEAST_ROWS, label=run.label,
     )  # fmt: skip
     return result.with_mix(choice, seconds=time.perf_counter() - began)
 

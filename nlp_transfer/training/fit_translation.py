@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from nlp_transfer.models.translation import LoadedTranslator
 from nlp_transfer.training.arguments import build_arguments
 from nlp_transfer.training.loop import (
     FitResult,
+    TrainingRun,
     earlier_values,
     run_trainer,
     say_what_follows,
@@ -187,13 +187,10 @@ def fit_translator(
     train: Pairs,
     dev: Pairs,
     *,
-    label: str,
+    run: TrainingRun,
     arguments: Mapping[str, Any],
     batch_tokens: int | None,
-    folder: Path,
-    history: Path | None = None,
     evaluations: int = 1,
-    seed: int,
     max_length_tokens: int,
     mixing: Mixing | None = None,
     early_stopping: int | None = None,
@@ -205,13 +202,10 @@ def fit_translator(
         model: `loaded.model`, or the same with an adapter.
         train: pairs to learn from; those with a side longer than `max_length_tokens` are left out.
         dev: pairs to select on; may be empty.
-        label: names the run in the progress bar and the history.
+        run: which training this is.
         arguments: TrainingArguments of the recipe's `training` blocks.
         batch_tokens: padded tokens of a step, all processes together; None takes rows.
-        folder: for checkpoints; a run resumes from the newest one there.
-        history: file for one line a logged step.
         evaluations: dev evaluations in the whole run.
-        seed: starts dropout and orders the pairs.
         max_length_tokens: of either side.
         mixing: which mix with the weights before training is kept; None keeps the trained ones.
         early_stopping: see `run_trainer`.
@@ -223,14 +217,14 @@ def fit_translator(
     train_set = EncodedPairs(train, loaded, max_length_tokens=max_length_tokens)
     if not len(train_set):
         raise DataError(
-            f"{label}: no pair is left to learn from: all {len(train):,} have a side of more than "
+            f"{run.label}: no pair is left to learn from: all {len(train):,} have a side of more than "
             f"{max_length_tokens} tokens; raise model.max_length_tokens"
         )
     dev_set = EncodedPairs(_by_length(dev), loaded, max_length_tokens=max_length_tokens) if len(dev) else None
     settings = build_arguments(
-        with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations, label=label),
-        output_dir=folder,
-        seed=seed,
+        with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations, label=run.label),
+        output_dir=run.folder,
+        seed=run.seed,
     )
     attention = loaded.model.config._attn_implementation
     if settings.use_cpu:
@@ -257,13 +251,14 @@ def fit_translator(
     steps = len(trainer.get_train_dataloader()) // settings.gradient_accumulation_steps
     size = f"{batch_tokens:,} padded tokens" if batch_tokens else f"{settings.train_batch_size} rows"
     say_what_follows(
-        trainer, label, rows=len(train_set), batch=f"batches of {size}", tokens_a_step=tokens / max(1, steps)
+        trainer,
+        run.label,
+        rows=len(train_set),
+        batch=f"batches of {size}",
+        tokens_a_step=tokens / max(1, steps),
     )
     try:
-        result = run_trainer(
-            trainer, label=label, seed=seed, history=history, tokens_an_epoch=tokens,
-            early_stopping=early_stopping,
-        )  # fmt: skip
+        result = run_trainer(trainer, run, tokens_an_epoch=tokens, early_stopping=early_stopping)
         if mixing is not None:
             began = time.perf_counter()
             choice = mix_weights(
@@ -272,7 +267,7 @@ def fit_translator(
                     _by_length(mixing.source_dev), loaded, max_length_tokens=max_length_tokens
                 ) if mixing.source_dev is not None else None,
                 resampled=lambda prediction: resampled_chrf(prediction, decode),
-                least_rows=LEAST_PAIRS, label=label,
+                least_rows=LEAST_PAIRS, label=run.label,
             )  # fmt: skip
             result = result.with_mix(choice, seconds=time.perf_counter() - began)
     finally:

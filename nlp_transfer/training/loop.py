@@ -43,6 +43,20 @@ KEEP_BEST = {"load_best_model_at_end": True, "metric_for_best_model": SELECTION}
 
 
 @dataclass(frozen=True)
+class TrainingRun:
+    """One training: what it is called, what starts it, and where it leaves what."""
+
+    label: str
+    """Names it in the progress bar, the log and the history."""
+    folder: Path
+    """For checkpoints; it resumes from the newest whole one there."""
+    seed: int
+    """Starts dropout and orders the rows."""
+    history: Path | None = None
+    """File for one line a logged step."""
+
+
+@dataclass(frozen=True)
 class FitResult:
     """What a training run took and where its best step lies."""
 
@@ -72,21 +86,13 @@ class FitResult:
 
 
 def run_trainer(
-    trainer: Trainer,
-    *,
-    label: str,
-    seed: int,
-    history: Path | None,
-    tokens_an_epoch: int,
-    early_stopping: int | None = None,
+    trainer: Trainer, run: TrainingRun, *, tokens_an_epoch: int, early_stopping: int | None = None
 ) -> FitResult:
     """Train, from the newest whole checkpoint in the Trainer's folder where there is one.
 
     Args:
         trainer: with model, rows and arguments; its own progress bar and printer are taken off.
-        label: names the run in the progress bar and the history.
-        seed: of the run, for the history.
-        history: file for one line a logged step.
+        run: which training this is.
         tokens_an_epoch: real tokens of all training rows.
         early_stopping: dev scorings in a row, clearly worse than the best, that end the training; None: it
             goes on to its end. Without dev rows there is nothing to stop by.
@@ -94,22 +100,22 @@ def run_trainer(
     Raises:
         RunError: the loss is not a number any more.
     """
-    clock, bar = SelectionClock(), ProgressBar(label)
+    clock, bar = SelectionClock(), ProgressBar(run.label)
     losses = LossSinceLog(trainer)
-    stop = StopAtStep(label, losses)
+    stop = StopAtStep(run.label, losses)
     # The log line of a planned checkpoint is decided before the checkpoint that a signal asks for; the guard
     # sees both.
-    for watcher in (bar, clock, SavedSteps(), losses, stop, LossGuard(label, trainer)):
+    for watcher in (bar, clock, SavedSteps(), losses, stop, LossGuard(run.label, trainer)):
         trainer.add_callback(watcher)
     if early_stopping is not None and trainer.args.load_best_model_at_end:
         trainer.add_callback(StopWhenWorse(early_stopping))
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
-    if history is not None:
-        trainer.add_callback(HistoryFile(history, label, seed=seed))
+    if run.history is not None:
+        trainer.add_callback(HistoryFile(run.history, run.label, seed=run.seed))
     checkpoint = computed_on_main(lambda: newest_whole_checkpoint(Path(trainer.args.output_dir)))
     if checkpoint is not None:
-        logger.info("%s: going on from step %s", label, checkpoint.name.rpartition("-")[2])
+        logger.info("%s: going on from step %s", run.label, checkpoint.name.rpartition("-")[2])
     copy_to_fill = copy_for_shards(trainer)
     began = time.perf_counter()
     with quiet_library(), contextlib.closing(bar), stop.signals_held():

@@ -8,8 +8,7 @@ and as many source rows as it takes for labelled rows to be no fewer than unlabe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from nlp_transfer.data.rows import EMPTY, Rows
 from nlp_transfer.data.splits import nested_subset
 from nlp_transfer.models.loading import LoadedClassifier
-from nlp_transfer.training.fit import FitResult, fit
+from nlp_transfer.training.fit import FitResult, TrainingRun, fit
 from nlp_transfer.training.masked import MaskedWords, word_layer
 from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
 from nlp_transfer.training.self_training import AveragedTeacher
@@ -109,10 +108,9 @@ def learn_words(
     loaded: LoadedClassifier,
     unlabelled: Unlabelled,
     arguments: Mapping[str, Any],
+    run: TrainingRun,
     *,
-    label: str,
-    folder: Path,
-    settings: Mapping[str, Any],
+    max_length_tokens: int,
 ) -> FitResult | None:
     """Train on hidden words alone before labelled rows join, for `mlm`; None for other methods.
 
@@ -121,9 +119,8 @@ def learn_words(
         loaded: the classifier in it, and its tokenizer.
         unlabelled: the texts.
         arguments: TrainingArguments of the training that follows.
-        label: names that one.
-        folder: its checkpoints'; those of the words stand beside it.
-        settings: further ones of `fit`.
+        run: which one that is; the checkpoints of the words stand beside its own.
+        max_length_tokens: longer texts are cut.
     """
     if unlabelled.method != "mlm":
         return None
@@ -132,8 +129,9 @@ def learn_words(
         loaded.tokenizer,
         unlabelled.rows(WORD_PASSES),
         EMPTY,
-        label=f"{label}: words",
+        run=replace(
+            run, label=f"{run.label}: words", folder=run.folder.with_name(f"{run.folder.name}-words")
+        ),
         arguments={"save_strategy": "steps", "save_steps": SAVED_SHARE, **arguments},
-        folder=folder.with_name(f"{folder.name}-words"),
-        **settings,
+        max_length_tokens=max_length_tokens,
     )

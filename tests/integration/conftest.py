@@ -56,9 +56,9 @@ def trained(monkeypatch: Any) -> list[str]:
     """The labels of all trainings that a test started."""
     labels: list[str] = []
 
-    def watched(*given: Any, label: str, **settings: Any) -> Any:
-        labels.append(label)
-        return fit.fit(*given, label=label, **settings)
+    def watched(*given: Any, run: fit.TrainingRun, **settings: Any) -> Any:
+        labels.append(run.label)
+        return fit.fit(*given, run=run, **settings)
 
     monkeypatch.setattr(adapt, "fit", watched)
     return labels

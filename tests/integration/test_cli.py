@@ -241,6 +241,9 @@ BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
         ["predict", "./absent", "good"],
         "there is no folder ./absent",
     ),
+    "a model without a name": (["predict", "", "good"], "the model's name is empty"),
+    "a translation model without a name": (["translate", "  ", "good"], "the model's name is empty"),
+    "a published model without a name": (["push", "", "ada/mine"], "the run's name is empty"),
     "no such run": (["evaluate", "absent.yaml"], "no recipe at absent.yaml"),
     "no such input": (["predict", "./absent", "--input", "absent.csv"], "no file at absent.csv"),
     "texts and a file": (
@@ -514,10 +517,10 @@ def test_a_signal_ends_the_run_with_the_command_that_goes_on(
     path = recipe()
     arguments = ["run", str(path), "data.target.train_size=20"]
 
-    def stopped(*given: Any, label: str, **settings: Any) -> Any:
-        if label == "adapted":
+    def stopped(*given: Any, run: fit.TrainingRun, **settings: Any) -> Any:
+        if run.label == "adapted":
             signal.raise_signal(number)
-        return fit.fit(*given, label=label, **settings)
+        return fit.fit(*given, run=run, **settings)
 
     with monkeypatch.context() as patch:
         patch.setattr(adapt, "fit", stopped)

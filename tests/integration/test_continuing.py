@@ -187,7 +187,7 @@ def test_training_alone_is_guarded_too_and_a_killed_refusal_is_completed(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("nlp_transfer.recipe.refuse_model", killed)
+        patch.setattr("nlp_transfer.guarding.refuse_model", killed)
         with pytest.raises(Killed):
             step(folder, finished, "flipped", **changes).train()
     assert (folder / "report.json").is_file()

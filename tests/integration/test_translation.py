@@ -198,9 +198,9 @@ def watched(monkeypatch: Any) -> list[str]:
     labels: list[str] = []
     fit = fit_translation.fit_translator
 
-    def watching(*given: Any, label: str, **settings: Any) -> Any:
-        labels.append(label)
-        return fit(*given, label=label, **settings)
+    def watching(*given: Any, run: Any, **settings: Any) -> Any:
+        labels.append(run.label)
+        return fit(*given, run=run, **settings)
 
     monkeypatch.setattr(adapt_translation, "fit_translator", watching)
     return labels

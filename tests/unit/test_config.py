@@ -217,6 +217,7 @@ def test_a_file_with_overrides_is_one_recipe(tmp_path: Path) -> None:
             "evaluation.baselines.0: cannot be 'tfdf'; did you mean tfidf?",
         ),
         ({"evaluation__seeds": []}, "evaluation.seeds: list should have at least 1 item"),
+        ({"evaluation__seeds": [0, 1, 0]}, "evaluation.seeds: each seed counts once, got [0, 1, 0]"),
         ({"hub__private": "maybe"}, "hub.private: input should be a valid boolean"),
         ({"training": [1]}, "training: must hold keys and values, got [1]"),
         (

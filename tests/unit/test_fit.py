@@ -20,7 +20,7 @@ from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier
 from nlp_transfer.training import callbacks, selection
 from nlp_transfer.training.callbacks import LossGuard, ProgressBar
-from nlp_transfer.training.fit import FitResult, fit, parameter_counts
+from nlp_transfer.training.fit import FitResult, TrainingRun, fit, parameter_counts
 from nlp_transfer.training.selection import selection_score
 
 # Large steps: the models are tiny and start at random.
@@ -53,11 +53,8 @@ def train(
         loaded.tokenizer,
         on,
         dev,
-        label="test",
+        run=TrainingRun("test", folder, seed=seed, history=history),
         arguments={**QUICK, **arguments},
-        folder=folder,
-        history=history,
-        seed=seed,
         max_length_tokens=40,
         evaluations=evaluations,
         early_stopping=early_stopping,

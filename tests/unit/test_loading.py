@@ -12,6 +12,7 @@ import torch
 from tiny import FAMILIES
 
 from nlp_transfer.errors import ModelError
+from nlp_transfer.inference.load import load_adapted
 from nlp_transfer.models.loading import (
     head_parameters,
     load_classifier,
@@ -165,6 +166,15 @@ def refused(path: object) -> str:
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert refused(tmp_path / "absent") == f"there is no folder {tmp_path}/absent"
+
+
+def test_no_name_is_not_the_current_folder(model_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(model_copy)
+    for name in ("", "  "):
+        assert refused(name).startswith("the model's name is empty; give a model folder")
+        with pytest.raises(ModelError, match="the model's name is empty"):
+            load_adapted(name)
+    assert load_adapted(".").label_names == LABELS
 
 
 def test_a_run_folder_is_told_from_a_model_folder(model_copy: Path, tmp_path: Path) -> None:

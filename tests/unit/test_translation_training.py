@@ -36,6 +36,7 @@ from nlp_transfer.training.fit_translation import (
     fit_translator,
     target_ratio,
 )
+from nlp_transfer.training.loop import TrainingRun
 from nlp_transfer.training.selection import translation_dev_metrics
 
 TinyTranslator = Callable[..., Path]
@@ -105,8 +106,8 @@ def losses(loaded: Any, tmp_path: Path, **changes: Any) -> list[float]:
     pairs = easy_pairs(40)
     settings = {**PLAIN, "num_train_epochs": 1, "label_smoothing_factor": 0.1, **changes}
     result = fit_translator(
-        loaded, loaded.model, pairs, NO_PAIRS, label="t", arguments=settings, batch_tokens=220,
-        folder=tmp_path, seed=3, max_length_tokens=60,
+        loaded, loaded.model, pairs, NO_PAIRS, run=TrainingRun("t", tmp_path, seed=3), arguments=settings,
+        batch_tokens=220, max_length_tokens=60,
     )  # fmt: skip
     return [record["loss"] for record in result.history if "loss" in record]
 
@@ -266,8 +267,8 @@ def test_dev_pairs_choose_a_step_and_the_history_has_its_chrf(
 ) -> None:
     loaded = load_translator(str(tiny_translator("marian")))
     result = fit_translator(
-        loaded, loaded.model, easy_pairs(30), easy_pairs(6, seed=2), label="t",
-        arguments={**PLAIN, "max_steps": 4}, batch_tokens=220, folder=tmp_path, seed=0, max_length_tokens=60,
+        loaded, loaded.model, easy_pairs(30), easy_pairs(6, seed=2), run=TrainingRun("t", tmp_path, seed=0),
+        arguments={**PLAIN, "max_steps": 4}, batch_tokens=220, max_length_tokens=60,
         evaluations=2,
     )  # fmt: skip
     scores = [record["eval_chrf"] for record in result.history if "eval_chrf" in record]
