@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from typing import Any
 from nlp_transfer.errors import TransferError, for_terminal
 
 DEBUG = {"on": False}
+
+# Processes come to the same error within a few seconds of each other; torchrun looks ten times a second.
+MAIN_SPEAKS_SECONDS = 5.0
 
 
 class Stopped(BaseException):
@@ -34,6 +38,7 @@ def exit_status() -> Iterator[None]:
     except TransferError as error:
         if DEBUG["on"]:
             raise
+        _let_main_speak()
         print(for_terminal(f"nlp-transfer: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except Stopped as stopped:
@@ -48,6 +53,16 @@ def exit_status() -> Iterator[None]:
                 file=sys.stderr,
             )
         sys.exit(128 + int(stopped.args[0]))
+
+
+def _let_main_speak() -> None:
+    """Leave it to the main process to tell what all of them found: the launcher ends the others then.
+
+    What one of them alone found it tells after all.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        _on_signals(signal.SIG_DFL)
+        time.sleep(MAIN_SPEAKS_SECONDS)
 
 
 def _on_signals(handler: Any) -> None:

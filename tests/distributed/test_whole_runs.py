@@ -97,3 +97,10 @@ def test_the_obvious_command_is_refused_with_the_one_that_works(recipe: Path, la
     assert refused.returncode != 0
     assert "nlp-transfer: 2 processes were asked for, and 1 started; this starts 2:" in refused.stderr
     assert f"--multi_gpu --num_processes 2 {TRAIN} --config {recipe} output_dir=other" in refused.stderr
+
+
+def test_what_all_processes_find_wrong_is_told_once(recipe: Path, launch: Any) -> None:
+    ended = launch(*CPU_2, TRAIN, "--config", str(recipe), "adaptation.methd=full")
+    assert ended.returncode == 1  # the launcher's own
+    assert ended.stderr.count("did you mean method") == 1
+    assert "exitcode  : 2" in ended.stderr
