@@ -49,7 +49,7 @@ class TranslationStart:
         from nlp_transfer.inference.devices import device
         from nlp_transfer.inference.translator import Translator
         from nlp_transfer.models.generation import USUAL_TARGET_RATIO
-        from nlp_transfer.models.loading import resolve_model
+        from nlp_transfer.models.resolving import resolve_model
         from nlp_transfer.models.translation import load_translator, read_description
 
         if self.path is None:
@@ -73,7 +73,7 @@ class TranslationStart:
 
     def earlier_use(self) -> tuple[list[Direction], float]:
         """Return what an earlier model translates and how long its translations get: it stays able to."""
-        from nlp_transfer.models.loading import resolve_model
+        from nlp_transfer.models.resolving import resolve_model
         from nlp_transfer.models.translation import read_description
 
         if self.settings.continue_from is None:
@@ -82,32 +82,34 @@ class TranslationStart:
         directions = [(str(src), str(tgt)) for src, tgt in described.get("directions", [])]
         return directions, float(described.get("target_ratio", 0.0))
 
-    @cached_property
+    @property
     def related(self) -> dict[str, str]:
         """For each language that the model lacks, the model's own code of the nearest one."""
-        if self.path is None:
-            return {}
-        return computed_on_main(
-            lambda: related_languages(
-                self.translator(),
-                self.data.target.directions,
-                self._selection_pairs(),
-                chosen=self.settings.adaptation.related_lang,
-            )
-        )
+        return self._asked[0]
 
-    @cached_property
+    @property
     def is_far(self) -> bool:
         """Whether the model, asked for the related language, translates the target hardly better than a copy:
         then its language has to be learnt, and not a few habits of it.
         """
-        pairs = self._selection_pairs()
-        if self.path is None or not len(pairs):
-            return False
-        related = self.related
-        gain = computed_on_main(lambda: gain_over_copy(self.translator(), pairs, asked_as=related))
+        gain = self._asked[1]
+        return gain is not None and gain < NEAR_GAIN
+
+    @cached_property
+    def _asked(self) -> tuple[dict[str, str], float | None]:
+        """The related languages, and what the model gains over a copy; None where nothing is learnt."""
+        return ({}, None) if self.path is None else computed_on_main(self._ask)
+
+    def _ask(self) -> tuple[dict[str, str], float | None]:
+        translator, pairs = self.translator(), self._selection_pairs()
+        related = related_languages(
+            translator, self.data.target.directions, pairs, chosen=self.settings.adaptation.related_lang
+        )
+        if not len(self.data.target.train):
+            return related, None
+        gain = gain_over_copy(translator, pairs, asked_as=related)
         logger.info("before adaptation: %+.1f chrF++ above a copy on %d pairs", gain, len(pairs))
-        return gain < NEAR_GAIN
+        return related, gain
 
     def _selection_pairs(self) -> Pairs:
         """Return the target's dev pairs, or training pairs where it has too few."""
