@@ -28,7 +28,8 @@ from nlp_transfer.config import parse_config
 from nlp_transfer.evaluation.compare import verdict
 from nlp_transfer.evaluation.scorers import assumed_accuracy_spread, classification_scorer
 from nlp_transfer.models.features import encode
-from nlp_transfer.models.loading import load_encoder, load_tokenizer, resolve_model
+from nlp_transfer.models.loading import load_encoder, load_tokenizer
+from nlp_transfer.models.resolving import resolve_model
 from nlp_transfer.sentiment import SentimentTransfer
 
 

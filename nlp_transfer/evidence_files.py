@@ -15,7 +15,7 @@ import numpy as np
 
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import Drift
-from nlp_transfer.diagnostics.sentiment_run import Answers, TextSample
+from nlp_transfer.diagnostics.samples import Answers, TextSample
 from nlp_transfer.diagnostics.source_trust import SourceTrust
 from nlp_transfer.diagnostics.temperature import Temperature
 from nlp_transfer.diagnostics.translation_run import PairLosses

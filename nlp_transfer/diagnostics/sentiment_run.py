@@ -32,6 +32,7 @@ from nlp_transfer.diagnostics import (
 from nlp_transfer.diagnostics.clusters import effective_rows
 from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, missing, share_of
 from nlp_transfer.diagnostics.measuring import measured
+from nlp_transfer.diagnostics.samples import SMALLEST_PROBABILITY, Answers, TextSample
 from nlp_transfer.diagnostics.source_trust import SourceTrust, source_trust_finding
 from nlp_transfer.diagnostics.temperature import Temperature, scale
 from nlp_transfer.evaluation.compare import number_groups
@@ -39,45 +40,6 @@ from nlp_transfer.findings import Finding
 
 # The systems that learnt from the target alone, in the order in which they are taken to compare with.
 WITHOUT_SOURCE = ("target_only", "scratch")
-# Predictions are kept with six digits: what reads 0 there is less than this.
-SMALLEST_PROBABILITY = 5e-7
-
-
-@dataclass(frozen=True)
-class Answers:
-    """A model's answers to rows whose labels are known."""
-
-    probabilities: Array
-    """Shape (rows, classes)."""
-    labels: Integers
-    """True class ids, shape (rows,)."""
-    groups: Integers | None = None
-    """Group number of each row, shape (rows,), or None where rows stand alone."""
-
-    @property
-    def right(self) -> npt.NDArray[np.bool_]:
-        """Whether each is right, shape (rows,)."""
-        right: npt.NDArray[np.bool_] = self.probabilities.argmax(axis=1) == self.labels
-        return right
-
-    @property
-    def losses(self) -> Array:
-        """Loss of each row in nats, shape (rows,)."""
-        return privacy.row_losses(self.probabilities.clip(SMALLEST_PROBABILITY), self.labels)
-
-
-@dataclass(frozen=True)
-class TextSample:
-    """A sample of one domain's texts, as a frozen pretrained encoder and its tokenizer see them."""
-
-    features: Array
-    """Shape (texts, hidden)."""
-    token_counts: Array
-    """Tokens without special ones, shape (texts,)."""
-    word_counts: Array
-    """Shape (texts,)."""
-    groups: Integers | None = None
-    """Group number of each text, shape (texts,), or None where texts stand alone."""
 
 
 @dataclass(frozen=True)

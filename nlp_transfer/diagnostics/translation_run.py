@@ -36,7 +36,7 @@ from nlp_transfer.diagnostics.estimates import (
     unmeasured,
 )
 from nlp_transfer.diagnostics.measuring import measured
-from nlp_transfer.diagnostics.sentiment_run import TextSample
+from nlp_transfer.diagnostics.samples import TextSample
 from nlp_transfer.evaluation.intervals import bootstrap_weights
 from nlp_transfer.evaluation.translation_scores import chrf_of_counts, chrf_statistics
 from nlp_transfer.findings import Finding

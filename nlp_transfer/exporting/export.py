@@ -24,8 +24,8 @@ from nlp_transfer.inference.exported import (
 )
 from nlp_transfer.inference.load import folder_of, load_adapted
 from nlp_transfer.models.adapter_loading import is_adapter
-from nlp_transfer.models.loading import EXPORTED as DESCRIPTION
 from nlp_transfer.models.loading import model_identity
+from nlp_transfer.models.resolving import EXPORTED as DESCRIPTION
 from nlp_transfer.publishing.contents import MODEL_FILES, TOKENIZER_FILES
 from nlp_transfer.publishing.save import MODEL_SUFFIXES
 from nlp_transfer.runs import versions, whole_folder, write_json

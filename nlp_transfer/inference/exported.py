@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.errors import ConfigError, ModelError, did_you_mean
-from nlp_transfer.models.loading import EXPORTED as DESCRIPTION
+from nlp_transfer.models.resolving import EXPORTED as DESCRIPTION
 
 if TYPE_CHECKING:
     from nlp_transfer.inference.onnx_classifier import OnnxClassifier

@@ -23,10 +23,9 @@ from nlp_transfer.models.loading import (
     load_encoder,
     load_tokenizer,
     max_input_tokens,
-    require_named,
-    resolve_model,
 )
 from nlp_transfer.models.probe import DESCRIPTION, ProbeHead
+from nlp_transfer.models.resolving import require_named, resolve_model
 from nlp_transfer.models.translation import is_translation_model
 from nlp_transfer.runs import refusal_of
 

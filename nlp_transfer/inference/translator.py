@@ -10,7 +10,7 @@ from nlp_transfer.data.texts import whole_characters
 from nlp_transfer.errors import DataError, ModelError, did_you_mean
 from nlp_transfer.models.families import MarianFamily
 from nlp_transfer.models.generation import USUAL_TARGET_RATIO, generate
-from nlp_transfer.models.loading import resolve_model
+from nlp_transfer.models.resolving import resolve_model
 from nlp_transfer.models.translation import (
     LoadedTranslator,
     load_translator,

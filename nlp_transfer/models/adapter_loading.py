@@ -159,7 +159,7 @@ def _weight_file(name: str, file_name: str, revision: str | None) -> Path | None
     """Find a base's weight file on this machine, where it was loaded from just now."""
     from huggingface_hub import try_to_load_from_cache
 
-    from nlp_transfer.models.loading import resolve_model
+    from nlp_transfer.models.resolving import resolve_model
 
     folder = Path(resolve_model(name))
     if folder.is_dir():

@@ -27,16 +27,15 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from nlp_transfer.data.sources import file_sha256, package_path
+from nlp_transfer.data.sources import file_sha256
 from nlp_transfer.errors import ModelError
+from nlp_transfer.models.resolving import resolve_model
 
 logger = logging.getLogger(__name__)
 # These number a text's positions from the padding's id on, so that the first two of the table are not for
 # texts.
 COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "data2vec-text")
 POSITIONS_BEFORE_TEXT = 2
-# In a folder with a model for another runtime, which has a configuration, a tokenizer, and no torch weights.
-EXPORTED = "export.json"
 
 
 @dataclass(frozen=True)
@@ -46,52 +45,6 @@ class LoadedClassifier:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     fresh: list[str]
-
-
-def resolve_model(path: str) -> str:
-    """Turn `package://module/folder` and `embedded://name` into folders; Hub ids and folders stay as they
-    are.
-
-    Raises:
-        ModelError: a folder is named that is not there or holds no model, or nothing is named.
-    """
-    require_named(path)
-    if path.startswith("embedded://"):
-        path = f"package://nlp_transfer/embedded/{path.removeprefix('embedded://')}"
-    if path.startswith("package://"):
-        path = str(package_path(path))
-    folder = Path(path).expanduser()
-    looks_local = path.startswith((".", "/", "~")) or folder.exists() or path.count("/") > 1
-    if not looks_local:
-        return path
-    if not (folder / "config.json").is_file():
-        raise ModelError(_no_model(path, folder))
-    if not any(folder.glob("*.safetensors")) and not (folder / EXPORTED).is_file():
-        other = "; its weights are in a pickle format, which is not read" if any(folder.glob("*.bin")) else ""
-        raise ModelError(f"{path} has no weights (*.safetensors){other}")
-    return str(folder)
-
-
-def require_named(path: str) -> None:
-    """Refuse an empty name, such as a shell's unset variable leaves: as a path it is the current folder.
-
-    Raises:
-        ModelError: the name is empty.
-    """
-    if not path.strip():
-        raise ModelError("the model's name is empty; give a model folder, a run folder, or a Hub id")
-
-
-def _no_model(path: str, folder: Path) -> str:
-    """Say what a place without a model is: no folder, or a run whose model lies within."""
-    if not folder.exists():
-        return f"there is no folder {path}"
-    if (folder / "model" / "config.json").is_file():
-        return (
-            f"{path} is not a model folder but a run folder: it has no config.json; give {path}/model, or go "
-            "on from that run with --continue-from"
-        )
-    return f"{path} is not a model folder: it has no config.json"
 
 
 def model_labels(path: str, *, revision: str | None = None) -> list[str] | None:
@@ -271,40 +224,6 @@ def head_parameters(model: PreTrainedModel) -> list[str]:
     """Return the names of the weights that are not the encoder's."""
     prefix = f"{model.base_model_prefix}."
     return [name for name, _ in model.named_parameters() if not name.startswith(prefix)]
-
-
-def freeze(model: PreTrainedModel, *, layers: int, embeddings: bool = True) -> None:
-    """Keep the embeddings and the first encoder layers as they are.
-
-    Raises:
-        ModelError: the encoder has fewer layers, or shares one layer's weights among all.
-    """
-    encoder: Any = base_model(model)
-    if embeddings or layers:
-        getattr(encoder, "embeddings", encoder.get_input_embeddings()).requires_grad_(False)
-    if not layers:
-        return
-    _freeze_stack(encoder, model.config, layers=layers)
-
-
-def freeze_encoder_layers(model: PreTrainedModel, *, layers: int) -> None:
-    """Keep the first layers of a translation model's encoder as they are.
-
-    Raises:
-        ModelError: the encoder has fewer layers.
-    """
-    _freeze_stack(model.get_encoder(), model.config, layers=layers)
-
-
-def _freeze_stack(encoder: nn.Module, config: PreTrainedConfig, *, layers: int) -> None:
-    stacks = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]
-    stack = max(stacks, key=len)
-    if len(stack) != config.num_hidden_layers or layers > len(stack):
-        raise ModelError(
-            f"freeze_layers is {layers} and {config.model_type} has {len(stack)} separate layer(s); lower it"
-        )
-    for parameter in stack[:layers].parameters():
-        parameter.requires_grad_(False)
 
 
 def _load_config(path: str, revision: str | None) -> PreTrainedConfig:

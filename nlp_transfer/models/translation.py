@@ -23,7 +23,8 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, Maria
 from nlp_transfer.data.languages import find_language, require_language, written_like
 from nlp_transfer.errors import ModelError
 from nlp_transfer.models.families import Family, MarianFamily, family_of
-from nlp_transfer.models.loading import as_model_error, quiet_library, resolve_model, save_json
+from nlp_transfer.models.loading import as_model_error, quiet_library, save_json
+from nlp_transfer.models.resolving import resolve_model
 from nlp_transfer.models.vocabulary import learn_vocabulary, start_rows
 
 logger = logging.getLogger(__name__)

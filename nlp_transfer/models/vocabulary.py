@@ -96,8 +96,16 @@ def missing_characters(texts: Iterable[str], pieces: Iterable[str]) -> Counter[s
     Counter({'ñ': 2})
     """
     known = set().union(*map(set, pieces))
-    counts = Counter(character for text in texts for character in text if not character.isspace())
-    return Counter({character: count for character, count in counts.items() if character not in known})
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text)
+    return Counter(
+        {
+            character: count
+            for character, count in counts.items()
+            if character not in known and not character.isspace()
+        }
+    )
 
 
 def start_rows(model: Any, new_ids: Sequence[int], like: Sequence[Sequence[int]]) -> None:

@@ -165,7 +165,7 @@ def _describe_base(
     if kind != "adapter":
         return None, []
     from nlp_transfer.models.adapter_loading import read_adapter
-    from nlp_transfer.models.loading import resolve_model
+    from nlp_transfer.models.resolving import resolve_model
 
     stated = read_adapter(run.adapter or run.model)
     trained_from = run.start.get("path")

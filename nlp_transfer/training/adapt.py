@@ -27,7 +27,8 @@ from nlp_transfer.errors import DataError
 from nlp_transfer.evaluation.mixes import Rule
 from nlp_transfer.models.adapters import add_adapter
 from nlp_transfer.models.batching import length_sorted_batches
-from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier
+from nlp_transfer.models.freezing import freeze
+from nlp_transfer.models.loading import LoadedClassifier, load_classifier
 from nlp_transfer.models.probe import ProbeHead
 from nlp_transfer.training.baselines import fit_probe
 from nlp_transfer.training.class_weights import class_weights

@@ -19,7 +19,7 @@ import torch
 from nlp_transfer.data.pairs import NO_PAIRS, Pairs
 from nlp_transfer.evaluation.mixes import Rule
 from nlp_transfer.models.adapters import add_translation_adapter
-from nlp_transfer.models.loading import freeze_encoder_layers
+from nlp_transfer.models.freezing import freeze_encoder_layers
 from nlp_transfer.models.translation import (
     Architecture,
     LoadedTranslator,

@@ -16,7 +16,8 @@ from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokeni
 from transformers.activations import ACT2FN
 
 from nlp_transfer.errors import ModelError
-from nlp_transfer.models.loading import base_model, head_modules, quiet_library, resolve_model
+from nlp_transfer.models.loading import base_model, head_modules, quiet_library
+from nlp_transfer.models.resolving import resolve_model
 from nlp_transfer.training.mixed_batches import Inputs
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from tiny import easy_recipe
 
 from nlp_transfer.config import load_config, read_yaml, write_yaml
 from nlp_transfer.data.cards import list_cards
-from nlp_transfer.models.loading import require_length, resolve_model
+from nlp_transfer.models.loading import require_length
+from nlp_transfer.models.resolving import resolve_model
 from nlp_transfer.recipes_by_task import recipe_class
 from nlp_transfer.resources import list_recipes, resource_dir
 

@@ -15,7 +15,8 @@ from transformers import AutoModelForSequenceClassification
 from nlp_transfer.errors import ModelError
 from nlp_transfer.models import adapters
 from nlp_transfer.models.adapters import TARGET_MODULES, add_adapter, merge, save_adapter
-from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier, load_tokenizer
+from nlp_transfer.models.freezing import freeze
+from nlp_transfer.models.loading import LoadedClassifier, load_classifier, load_tokenizer
 
 TEXTS = ["the film is good", "what an ugly phone", "this battery was so broken that i told all of them"]
 # Linear maps of two layers: query, key, value, attention output, two of the feed-forward. ModernBERT has

@@ -17,7 +17,8 @@ from transformers import AutoModelForSequenceClassification
 from nlp_transfer.data.rows import EMPTY, Rows
 from nlp_transfer.errors import RunError
 from nlp_transfer.inference.predict import predict_logits
-from nlp_transfer.models.loading import LoadedClassifier, freeze, load_classifier
+from nlp_transfer.models.freezing import freeze
+from nlp_transfer.models.loading import LoadedClassifier, load_classifier
 from nlp_transfer.training import callbacks, selection
 from nlp_transfer.training.callbacks import LossGuard, ProgressBar
 from nlp_transfer.training.fit import FitResult, TrainingRun, fit, parameter_counts

@@ -19,8 +19,8 @@ from nlp_transfer.models.loading import (
     load_tokenizer,
     model_identity,
     model_labels,
-    resolve_model,
 )
+from nlp_transfer.models.resolving import resolve_model
 
 LABELS = ["negative", "neutral", "positive"]
 HEAD = ["classifier.bias", "classifier.weight"]

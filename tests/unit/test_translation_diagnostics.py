@@ -15,7 +15,7 @@ import torch
 from tiny_translation import CODES, FAMILIES, easy_pairs, english
 
 from nlp_transfer.data.pairs import NO_PAIRS, PairDomain, Pairs, TransferPairs
-from nlp_transfer.diagnostics.sentiment_run import TextSample
+from nlp_transfer.diagnostics.samples import TextSample
 from nlp_transfer.diagnostics.translation_run import (
     NO_STATES,
     OTHER_LANGUAGES,

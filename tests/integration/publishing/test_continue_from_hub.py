@@ -13,7 +13,7 @@ from runs_to_publish import CARD, ENCODER, TEXTS, files_of
 from tiny import LABELS
 
 from nlp_transfer import SentimentTransfer, load_adapted
-from nlp_transfer.models.loading import resolve_model
+from nlp_transfer.models.resolving import resolve_model
 from nlp_transfer.publishing.hub import push_model
 
 MakeRecipe = Callable[..., SentimentTransfer]
