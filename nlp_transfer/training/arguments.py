@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import RecipeConfig
 from nlp_transfer.errors import ConfigError
+from nlp_transfer.training.processes import num_processes
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 # Chosen on the dev rows of several domain pairs; benchmarks/results/defaults.json has the runs.
 DEFAULTS: dict[str, Any] = {
-    "per_device_train_batch_size": 32,
+    "per_device_train_batch_size": 32,  # of one process; several divide it (build_arguments)
     "per_device_eval_batch_size": 64,
     "learning_rate": 1e-4,
     "num_train_epochs": 1,
@@ -46,7 +47,9 @@ def native_bf16() -> bool:
 def build_arguments(block: Mapping[str, Any], *, output_dir: Path, seed: int) -> TrainingArguments:
     """Build TrainingArguments from the defaults above and a recipe's `training:` block.
 
-    bfloat16 is used where the hardware has it and the block does not say otherwise.
+    bfloat16 is used where the hardware has it and the block does not say otherwise. The default batch is of
+    all processes together: with more rows a step, few rows would be learnt in fewer steps, and a run would
+    end elsewhere for the number of its processes. A size that the block names is each process's own.
 
     Raises:
         ConfigError: arguments contradict each other, or the machine cannot do what one asks for.
@@ -54,7 +57,8 @@ def build_arguments(block: Mapping[str, Any], *, output_dir: Path, seed: int) ->
     import torch
     from transformers import TrainingArguments
 
-    settings = {**DEFAULTS, "seed": seed, **block}
+    share = max(1, DEFAULTS["per_device_train_batch_size"] // num_processes())
+    settings = {**DEFAULTS, "per_device_train_batch_size": share, "seed": seed, **block}
     if not {"bf16", "fp16"} & set(block):
         settings["bf16"] = native_bf16()
     if not torch.cuda.is_available():

@@ -158,6 +158,15 @@ def test_bfloat16_follows_the_machine_unless_the_block_says_otherwise(
         assert build(tmp_path, fp16=False).bf16 is False
 
 
+@pytest.mark.parametrize(("processes", "rows"), [(1, 32), (2, 16), (3, 10), (100, 1)])
+def test_the_default_batch_is_of_all_processes_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, rows: int
+) -> None:
+    monkeypatch.setattr("nlp_transfer.training.arguments.num_processes", lambda: processes)
+    assert build(tmp_path).per_device_train_batch_size == rows
+    assert build(tmp_path, per_device_train_batch_size=8).per_device_train_batch_size == 8
+
+
 def test_bfloat16_is_native_only_where_the_processor_has_its_instructions(monkeypatch: Any) -> None:
     import torch
 
