@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator
 
 logger = logging.getLogger(__name__)
-# Dev pairs that the related languages are compared on.
+# Pairs that the related languages are compared on.
 RELATED_PAIRS = 200
 # A start that translates the target this much better than a copy of the source would, in chrF++, is near it.
-# Seen with the embedded parent: Galician and Asturian are 13 and 17 above, Nynorsk and Ukrainian below.
+# Seen with the embedded parent and 200 pairs of the catalogues, four draws: Galician 10.5 to 12.0; Asturian
+# -3.2 to 3.2; Romanian, Ukrainian, Russian, German, Norwegian, Swedish and Occitan all below 0. With 66 pairs
+# Galician was 6.1 above, with 22 only 3.4: too few to tell.
 NEAR_GAIN = 5.0
 
 
@@ -112,7 +114,8 @@ class TranslationStart:
         return related, gain
 
     def _selection_pairs(self) -> Pairs:
-        """Return the target's dev pairs, or training pairs where it has too few."""
-        target = self.data.target
-        pairs = target.dev if len(target.dev) else target.train
+        """Return pairs that the model is asked for: dev pairs, and where these are few training pairs, which
+        it has not learnt yet either.
+        """
+        pairs = self.data.target.dev.joined(self.data.target.train)
         return pairs.take(range(min(len(pairs), RELATED_PAIRS)))

@@ -49,6 +49,21 @@ def test_a_start_that_translates_no_better_than_a_copy_is_far(
     assert asked == [(20, {"gl": "pt"})]
 
 
+def test_few_dev_pairs_are_filled_up_with_training_pairs(
+    start: TranslationStart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty-two dev pairs of a near language looked far."""
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        "nlp_transfer.making.translation_start.gain_over_copy",
+        lambda _, pairs, asked_as: asked.append(pairs.ids) or 0.0,
+    )
+    dev = easy_pairs(5, lang="pt", tgt="gl", seed=3)
+    start.data = dataclasses.replace(start.data, target=dataclasses.replace(start.data.target, dev=dev))
+    assert start.is_far
+    assert asked == [[*dev.ids, *start.data.target.train.ids]]
+
+
 def test_random_weights_are_far_from_all_languages(start: TranslationStart) -> None:
     assert start.is_far
 
