@@ -28,8 +28,8 @@ def related_languages(
     Args:
         translator: the model.
         directions: of the target.
-        pairs: dev pairs of the target, which the candidates translate; a language without any takes the
-            nearest by name.
+        pairs: pairs of the target that the model has not learnt, which the candidates translate; a language
+            without any takes the nearest by name.
         chosen: `auto`, or the related language by name.
 
     Raises:
@@ -91,7 +91,7 @@ def _best(translator: Translator, pairs: Pairs, candidates: Sequence[str]) -> st
     }
     best = max(scores, key=lambda candidate: scores[candidate])
     listing = ", ".join(f"{candidate} {score:.1f}" for candidate, score in scores.items())
-    logger.info("related language: %s (chrF++ on %d dev pairs: %s)", best, len(pairs), listing)
+    logger.info("related language: %s (chrF++ on %d pairs: %s)", best, len(pairs), listing)
     return best
 
 
