@@ -1,8 +1,8 @@
 """Keeps what the diagnostics of a sentiment run look at, so that its report needs no model again.
 
-Probabilities of learnt and of dev rows stand in `predictions/` beside those of test rows; features of the
-frozen pretrained encoder, token counts and the drift of the weights in `evidence/`. What the diagnostics make
-of them is sentiment_run.py's.
+Probabilities of learnt and of dev rows stand in `predictions/` beside those of test rows; the drift of the
+weights in `evidence/`, beside what domain_texts.py took before training. What the diagnostics make of them is
+sentiment_run.py's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ from nlp_transfer.data.rows import Rows
 from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import weight_drift
 from nlp_transfer.diagnostics.temperature import carried_temperature
-from nlp_transfer.diagnostics.text_mismatch import words_of
 from nlp_transfer.evaluation.compare import number_groups
 from nlp_transfer.evaluation.predictions import write_predictions
 from nlp_transfer.evidence_files import (
@@ -30,18 +29,12 @@ from nlp_transfer.evidence_files import (
     source_set_aside,
     write_drift,
     write_temperature_fit,
-    write_texts,
 )
 from nlp_transfer.making.classifiers import ClassifierMaker
 from nlp_transfer.models.calibration import write_temperature
 from nlp_transfer.training.processes import computed_on_main, is_main
 from nlp_transfer.training.sharing import scored_in_shares
 
-if TYPE_CHECKING:
-    from nlp_transfer.models.loading import LoadedClassifier
-
-# Texts of a domain that are encoded: no interval of a distance gets narrower in a way that matters.
-MAX_TEXTS = 1_000
 # Learnt rows that are scored again: 1% false positives of the test rows decide the rest.
 MAX_LEARNT_ROWS = 2_000
 # Source dev rows that are scored: their accuracy is known to 3 points then.
@@ -88,8 +81,6 @@ class EvidenceKeeper:
             self._keep_learnt([name for name in ("zero_shot", "adapted") if name in systems])
         with self._timed("source dev rows"):
             self._keep_source_dev()
-        with self._timed("features"):
-            computed_on_main(self._keep_texts)
         with self._timed("weights"):
             computed_on_main(self._keep_drift)
         return {"seconds": {part: round(taken, 4) for part, taken in self.seconds.items()}}
@@ -125,26 +116,6 @@ class EvidenceKeeper:
         logits = self._logits("adapted", drawn.texts, what="source dev rows")
         self._write("adapted", "dev", drawn, logits, domain="source")
 
-    def _keep_texts(self) -> None:
-        """Encode and count a sample of each domain's texts; what a probe encoded before is in the cache.
-
-        The target's test texts are among them (no label is looked at): a few learnt rows say little.
-        """
-        source, target = self.data.source, self.data.target
-        if source is None:
-            return
-        loaded = self._pretrained()
-        arrays: dict[str, Any] = {}
-        for name, rows in (("source", source.selection), ("target", target.used)):
-            drawn = rows.take(sample(len(rows), MAX_TEXTS, seed=self.maker.seed))
-            arrays[f"{name}_ids"] = np.asarray(drawn.ids)
-            arrays[f"{name}_features"] = self._encoded(loaded, drawn.texts)
-            arrays[f"{name}_tokens"] = _token_counts(loaded, drawn.texts)
-            arrays[f"{name}_words"] = np.asarray([len(words_of(text)) for text in drawn.texts])
-            if (groups := number_groups(drawn.groups)) is not None:
-                arrays[f"{name}_groups"] = groups
-        write_texts(self.maker.folder, arrays)
-
     def _keep_drift(self) -> None:
         """Compare the adapted weights with those that adaptation started from."""
         settings = self.maker.settings
@@ -160,23 +131,6 @@ class EvidenceKeeper:
         # A head that started at random has no start to be held against.
         known = {name: tensor for name, tensor in before.model.named_parameters() if name not in before.fresh}
         write_drift(self.maker.folder, weight_drift(known, dict(after.model.named_parameters())))
-
-    def _pretrained(self) -> LoadedClassifier:
-        from nlp_transfer.models.loading import load_classifier
-
-        settings = self.maker.settings
-        return load_classifier(
-            settings.model_path, label_names=self.data.label_names, revision=settings.revision
-        )
-
-    def _encoded(self, loaded: LoadedClassifier, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        from nlp_transfer.models.features import encode
-        from nlp_transfer.models.loading import base_model
-
-        return encode(
-            base_model(loaded.model), loaded.tokenizer, texts,
-            max_length_tokens=self.maker.settings.max_length_tokens, bf16=self.maker.probes.encodes_in_bf16(),
-        )  # fmt: skip
 
     def _logits(self, system: str, texts: Sequence[str], *, what: str) -> npt.NDArray[np.float64]:
         """Score texts, each process its share of them."""
@@ -205,12 +159,3 @@ class EvidenceKeeper:
         began = time.perf_counter()
         yield
         self.seconds[part] = time.perf_counter() - began
-
-
-def _token_counts(loaded: LoadedClassifier, texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Count each text's tokens without special ones."""
-    from nlp_transfer.models.loading import quiet_library
-
-    with quiet_library():
-        encoded = loaded.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    return np.asarray([len(ids) for ids in encoded], dtype=np.int64)

@@ -70,21 +70,33 @@ def read_answers(path: Path, label_names: Sequence[str]) -> Answers | None:
     return Answers(found.probabilities[:, order], labels, found.groups)
 
 
-def write_texts(run_folder: Path, arrays: Mapping[str, Any]) -> None:
-    """Keep samples of both domains' texts: features, tokens and words of each, never the texts."""
-    path = _made(run_folder) / TEXTS
-    with whole_file(path) as file:
+def write_texts(run_folder: Path, samples: Mapping[str, TextSample]) -> None:
+    """Keep samples of both domains' texts, by domain: features, tokens and words of each, never the texts."""
+    arrays: dict[str, Any] = {
+        f"{domain}_{name}": values
+        for domain, kept in samples.items()
+        for name, values in (
+            ("ids", kept.ids),
+            ("features", kept.features),
+            ("tokens", kept.token_counts),
+            ("words", kept.word_counts),
+            ("groups", kept.groups),
+        )
+        if values is not None
+    }
+    with whole_file(_made(run_folder) / TEXTS) as file:
         np.savez(file, **arrays)
 
 
 def read_texts(run_folder: Path) -> dict[str, TextSample]:
-    """Read the samples of both domains' texts, empty where the run has no source."""
+    """Read the samples of both domains' texts, empty where none were taken."""
     path = run_folder / FOLDER / TEXTS
     if not path.is_file():
         return {}
     with np.load(path, allow_pickle=False) as stored:
         return {
             domain: TextSample(
+                ids=stored[f"{domain}_ids"],
                 features=stored[f"{domain}_features"],
                 token_counts=stored[f"{domain}_tokens"],
                 word_counts=stored[f"{domain}_words"],

@@ -6,7 +6,8 @@ remembered in stages.py.
 
 from __future__ import annotations
 
-import dataclasses
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nlp_transfer.chain import Chain, Outcome, preflight_findings, take_predictions
 from nlp_transfer.config import load_config
-from nlp_transfer.data.checks import gravest_first
 from nlp_transfer.data.in_memory import kept_domain
 from nlp_transfer.errors import ConfigError, DataError, RunError
+from nlp_transfer.evidence_files import write_texts
 from nlp_transfer.guarding import put_away, require_not_refused
 from nlp_transfer.history import TestSet
 from nlp_transfer.runs import RunFolder, environment, fingerprint, write_json
@@ -25,8 +26,12 @@ from nlp_transfer.training.arguments import require_machine_for
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
+    from nlp_transfer.domain_texts import Samples
+    from nlp_transfer.findings import Finding
     from nlp_transfer.publishing.hub import PushResult
     from nlp_transfer.reporting.report import TransferReport
+
+logger = logging.getLogger(__name__)
 
 
 class TransferRecipe(TaskRun):
@@ -88,6 +93,17 @@ class TransferRecipe(TaskRun):
     def _checked(self) -> DataReport:
         return self._with_chain(self._check_data())
 
+    def distances(self) -> list[Finding]:
+        """Measure how far the two domains lie apart for the model that is to be adapted; nothing is trained.
+
+        Takes as long as encoding up to 1,000 texts of each domain. `run` does it too, before it trains.
+
+        Returns:
+            `domain_distance` and two tests of whether the domains differ; none without a source, with sources
+            in different languages, or where the model is still to be made.
+        """
+        return self._on_main(lambda: found_distances(self._sample_texts()))
+
     def require_machine(self) -> None:
         """Stop where this machine cannot train as the recipe asks.
 
@@ -111,8 +127,11 @@ class TransferRecipe(TaskRun):
                 self.require_machine()
             inputs = self._fingerprint
             self._on_main(lambda: self._begin(folder, report, inputs=inputs))
+            self._look_at_domains()
             if self._has_source_stage():
                 self._stage("source_model", self._train_source)
+                # A parent that the run makes reads both domains only now.
+                self._look_at_domains()
             self._stage("adapted", self._train_adapted)
             if self.config.adaptation.guard is not None:
                 self._score_chain()
@@ -132,6 +151,7 @@ class TransferRecipe(TaskRun):
                 raise RunError(
                     f"{folder.path} holds no model adapted from this data; run `nlp-transfer train` first"
                 )
+            self._look_at_domains()
             self._evaluate_systems()
             self._stage("evidence", self._keep_evidence)
             report = self._on_main(self._report_and_card)
@@ -208,7 +228,7 @@ class TransferRecipe(TaskRun):
             return report
         domains = [domain for domain in (self.data.source, self.data.target) if domain is not None]
         found = preflight_findings(self.chain, domains)
-        return dataclasses.replace(report, findings=gravest_first([*report.findings, *found]))
+        return report.with_findings(found)
 
     def _score_chain(self) -> None:
         """Score the model before and the one after on every test set of the chain that was found."""
@@ -243,6 +263,25 @@ class TransferRecipe(TaskRun):
         if self.outcome is not None and self.outcome.refused:
             put_away(self.folder, self.outcome)
 
+    def _look_at_domains(self) -> None:
+        """Keep samples of both domains' texts for the report, and say how far the domains lie apart."""
+        if self._finished("domains") is not None:
+            return
+        if (seconds := self._on_main(self._compare_domains)) is not None:
+            self._stage("domains", lambda: {"seconds": seconds})
+
+    def _compare_domains(self) -> float | None:
+        """Return the seconds that it took; None where there is nothing to compare yet."""
+        began = time.perf_counter()
+        samples = self._sample_texts()
+        if not samples:
+            return None
+        write_texts(self.folder, samples)
+        for finding in found_distances(samples):
+            if finding.check == "domain_distance":
+                logger.info("before training: %s", finding.evidence)
+        return round(time.perf_counter() - began, 4)
+
     # What the stages share -------------------------------------------------------------------------
 
     def _begin(self, folder: RunFolder, report: DataReport, *, inputs: str) -> None:
@@ -257,3 +296,10 @@ class TransferRecipe(TaskRun):
         report = self._build_report(self.check())
         write_card(self.folder)
         return report
+
+
+def found_distances(samples: Samples) -> list[Finding]:
+    """Compare samples of the two domains; nothing where there are none."""
+    from nlp_transfer.diagnostics.before_training import distances
+
+    return list(distances(samples)) if samples else []

@@ -18,6 +18,7 @@ from nlp_transfer.config import RecipeConfig
 from nlp_transfer.data.classification import load_transfer_data
 from nlp_transfer.data.rows import TransferData
 from nlp_transfer.data.unlabelled import load_unlabelled
+from nlp_transfer.domain_texts import Samples, classifier_samples
 from nlp_transfer.earlier import required_labels
 from nlp_transfer.errors import ConfigError, DataError, LabelError, RunError
 from nlp_transfer.evaluation.scores import PRIMARY
@@ -162,6 +163,9 @@ class SentimentTransfer(TransferRecipe):
         if self.continuing.model is not None:
             start.append(model_identity(self.continuing.model.path))
         return fingerprint(rows, *start)
+
+    def _sample_texts(self) -> Samples:
+        return classifier_samples(self.maker(self.first_seed))
 
     def _train_source(self) -> dict[str, Any]:
         return self.maker(self.first_seed).train_source().as_dict()

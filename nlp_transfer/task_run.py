@@ -21,6 +21,7 @@ from nlp_transfer.stages import StagedRun
 if TYPE_CHECKING:
     from nlp_transfer.chain import Outcome
     from nlp_transfer.data.checks import DataReport
+    from nlp_transfer.domain_texts import Samples
     from nlp_transfer.history import TestSet
     from nlp_transfer.reporting.report import TransferReport
 
@@ -74,6 +75,12 @@ class TaskRun(StagedRun):
     @abstractmethod
     def _chain_outcome(self) -> Outcome | None:
         """Sum up what became of the chain; None where there is none."""
+
+    @abstractmethod
+    def _sample_texts(self) -> Samples:
+        """Return samples of both domains' texts as the model sees them before it learns any; none where there
+        is nothing to compare, or no trained model yet.
+        """
 
     @abstractmethod
     def _train_source(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from nlp_transfer.chain import Outcome, chain_file
 from nlp_transfer.config import RecipeConfig
 from nlp_transfer.data.pairs import TransferPairs
 from nlp_transfer.data.parallel import load_transfer_pairs
+from nlp_transfer.domain_texts import Samples, translation_samples
 from nlp_transfer.errors import ConfigError, DataError, RunError
 from nlp_transfer.evaluation.translation_scores import PRIMARY
 from nlp_transfer.guarding import require_not_refused
@@ -114,6 +115,9 @@ class TranslationTransfer(TransferRecipe):
         )
         earlier = self.continuing.model
         return fingerprint(rows, start, *([] if earlier is None else [model_identity(earlier.path)]))
+
+    def _sample_texts(self) -> Samples:
+        return translation_samples(self.maker(self.first_seed))
 
     def _train_source(self) -> dict[str, Any]:
         return self.maker(self.first_seed).train_source().as_dict()

@@ -1,7 +1,7 @@
 """Keeps what the diagnostics of a translation run look at, so that its report needs no model again.
 
 Translations of learnt and of dev pairs stand in `predictions/` beside those of test pairs; the drift of the
-weights, losses of pairs, and what the start's encoder makes of both domains in `evidence/`. As evidence.py
+weights and losses of pairs in `evidence/`, beside what domain_texts.py took before training. As evidence.py
 does for classifiers.
 """
 
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlp_transfer.data.pairs import PairDomain, Pairs
+from nlp_transfer.data.pairs import Pairs
 from nlp_transfer.diagnostics.forgetting import weight_drift
-from nlp_transfer.diagnostics.text_mismatch import words_of
-from nlp_transfer.evidence_files import sample, write_drift, write_losses, write_related, write_texts
+from nlp_transfer.evidence_files import sample, write_drift, write_losses, write_related
 from nlp_transfer.making.translators import TranslationMaker
 from nlp_transfer.training.processes import computed_on_main
 from nlp_transfer.translation_systems import translate_in_shares, write_pairs_translated
@@ -31,13 +30,11 @@ if TYPE_CHECKING:
 MAX_LEARNT_PAIRS = 200
 # Pairs a side whose losses are taken: an AUC of one half is known to 3.6 points then.
 MAX_LOSS_PAIRS = 500
-# Sources of a domain that are encoded, as in evidence.py.
-MAX_TEXTS = 1_000
 
 
 def keep_translation_evidence(maker: TranslationMaker, predictions: Path) -> dict[str, Any]:
-    """Keep the related languages, translations and losses of pairs, states of the encoder and the drift of
-    the weights; return the seconds that each part took.
+    """Keep the related languages, translations and losses of pairs and the drift of the weights; return the
+    seconds that each part took.
 
     Args:
         maker: of the first seed's models.
@@ -64,24 +61,19 @@ class _Keeper:
         from nlp_transfer.inference.translator import load_translation_model
 
         computed_on_main(lambda: write_related(self.maker.folder, self.related))
-        learns = len(self.data.target.train) > 0
-        if not learns and self.data.source is None:
+        if not self.maker.learns():
             return self.seconds
         with self._timed("models"):
             start = self.maker.translator() if isinstance(self.maker.start()[0], str) else None
-            adapted = load_translation_model(str(self.maker.model_folder)) if learns else None
-        if adapted is not None:
-            with self._timed("learnt rows"):
-                self._keep_translations(adapted)
-            with self._timed("losses"):
-                computed_on_main(lambda: self._keep_losses(start, adapted))
+            adapted = load_translation_model(str(self.maker.model_folder))
+        with self._timed("learnt rows"):
+            self._keep_translations(adapted)
+        with self._timed("losses"):
+            computed_on_main(lambda: self._keep_losses(start, adapted))
         if start is not None:
-            with self._timed("features"):
-                computed_on_main(lambda: self._keep_texts(start))
             # Last: what is compared are the weights alone, wherever they lie.
-            if adapted is not None:
-                with self._timed("weights"):
-                    computed_on_main(lambda: self._keep_drift(start, adapted))
+            with self._timed("weights"):
+                computed_on_main(lambda: self._keep_drift(start, adapted))
         return {part: round(taken, 4) for part, taken in self.seconds.items()}
 
     def _keep_translations(self, adapted: Translator) -> None:
@@ -116,35 +108,6 @@ class _Keeper:
                     )  # fmt: skip
         write_losses(self.maker.folder, arrays)
 
-    def _keep_texts(self, start: Translator) -> None:
-        """Encode a sample of each domain's sources with the encoder that adaptation starts from.
-
-        All are asked for in the parent's first language. The target's test sources are among them: a few
-        learnt ones say little.
-        """
-        source, target = self.data.source, self.data.target
-        if source is None or not self.data.read_one_language:
-            return
-        arrays: dict[str, Any] = {}
-        for domain, pairs in ((source, source.selection), (target, target.selection.joined(target.test))):
-            arrays |= self._encoded(start, domain, _distinct_sources(pairs), tgt_lang=source.directions[0][1])
-        write_texts(self.maker.folder, arrays)
-
-    def _encoded(self, start: Translator, domain: PairDomain, pairs: Pairs, *, tgt_lang: str) -> Any:
-        from nlp_transfer.models.encoder_states import source_states
-
-        drawn = self._drawn(pairs, MAX_TEXTS)
-        states, tokens = source_states(
-            start.loaded,
-            drawn.sources,
-            src_lang=start.loaded.src_lang(domain.directions[0][0]),
-            tgt_lang=start.loaded.tgt_lang(tgt_lang),
-            max_length_tokens=self.maker.settings.max_length_tokens,
-        )
-        words = np.asarray([len(words_of(text)) for text in drawn.sources])
-        parts = {"ids": np.asarray(drawn.ids), "features": states, "tokens": tokens, "words": words}
-        return {f"{domain.name}_{part}": values for part, values in parts.items()}
-
     def _keep_drift(self, start: Translator, adapted: Translator) -> None:
         """Compare the adapted weights with those that adaptation started from."""
         before, after = (dict(each.loaded.model.named_parameters()) for each in (start, adapted))
@@ -158,11 +121,3 @@ class _Keeper:
         began = time.perf_counter()
         yield
         self.seconds[part] = time.perf_counter() - began
-
-
-def _distinct_sources(pairs: Pairs) -> Pairs:
-    """Take each source once: one that stands in several languages would be seen and held out at once."""
-    first: dict[str, int] = {}
-    for row, text in enumerate(pairs.sources):
-        first.setdefault(text, row)
-    return pairs.take(list(first.values()))

@@ -48,6 +48,14 @@ def check(
             "(evaluation.external)."
         ),
     ] = None,
+    distance: Annotated[
+        bool,
+        typer.Option(
+            "--distance",
+            help="Also encode a sample of both domains with the model and tell how far apart they lie; takes "
+            "the model's weights, and seconds to minutes.",
+        ),
+    ] = False,
     continue_from: ContinueFrom = None,
 ) -> None:
     """Look at a recipe's data and model before training: what cannot work, and what is doubtful.
@@ -56,6 +64,13 @@ def check(
     """
     recipe = built_recipe(config, overrides or [], continue_from)
     report = recipe.check()
+    if distance:
+        found = recipe.distances()
+        if not found:
+            logger.info(
+                "no distance: it takes a source domain, read in the target's language, and a trained model"
+            )
+        report = report.with_findings(found)
     if write_test is not None:
         recipe.write_test_sources(write_test)
     print(

@@ -7,7 +7,7 @@ split at all was refused before, in classification.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,10 @@ class DataReport:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for data.json."""
         return {"domains": self.domains, "findings": [finding.as_dict() for finding in self.findings]}
+
+    def with_findings(self, more: Sequence[Finding]) -> DataReport:
+        """Return the same with more findings."""
+        return replace(self, findings=gravest_first([*self.findings, *more]))
 
     def summary(self) -> str:
         """List the domains and the findings for a terminal, one line each."""

@@ -20,6 +20,8 @@ from nlp_transfer.findings import Finding, Severity
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+# Vectors of texts, as precise as the model that made them.
+Features = npt.NDArray[np.floating[Any]]
 RESAMPLES = 1_000
 # A normal or a bootstrap interval of fewer rows is too narrow to be believed.
 MIN_ROWS = 30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, too_few, unmeasured
+from nlp_transfer.diagnostics.estimates import Array, Estimate, Features, Integers, too_few, unmeasured
 from nlp_transfer.diagnostics.mismatch import (
     ALONE,
     MAX_TEST_P,
@@ -21,8 +21,8 @@ PERMUTATIONS = 500
 
 
 def maximum_mean_discrepancy(
-    first: Array,
-    second: Array,
+    first: Features,
+    second: Features,
     *,
     groups: Groups = ALONE,
     seed: int = 0,
@@ -71,7 +71,7 @@ def kernel_finding(test: TwoSampleTest, *, threshold: float = MAX_TEST_P) -> Fin
     )  # fmt: skip
 
 
-def _one_of_each(features: Array, groups: Integers | None, *, seed: int) -> Array:
+def _one_of_each(features: Features, groups: Integers | None, *, seed: int) -> Features:
     """Draw a row of each group; all rows where they stand alone."""
     if groups is None:
         return features
@@ -79,7 +79,7 @@ def _one_of_each(features: Array, groups: Integers | None, *, seed: int) -> Arra
     return features[order[np.unique(groups[order], return_index=True)[1]]]
 
 
-def _kernel_without_diagonal(features: Array) -> Array:
+def _kernel_without_diagonal(features: Features) -> Array:
     from scipy.spatial.distance import pdist, squareform
 
     squared = pdist(features, "sqeuclidean")

@@ -17,6 +17,7 @@ from nlp_transfer.diagnostics.clusters import effective_rows, random_halves
 from nlp_transfer.diagnostics.estimates import (
     Array,
     Estimate,
+    Features,
     Integers,
     judged,
     missing,
@@ -66,7 +67,7 @@ ALONE: Groups = (None, None)
 
 
 def proxy_a_distance(
-    first: Array, second: Array, *, groups: Groups = ALONE, seed: int = 0, max_rows: int = MAX_ROWS
+    first: Features, second: Features, *, groups: Groups = ALONE, seed: int = 0, max_rows: int = MAX_ROWS
 ) -> Estimate:
     """Measure the distance of two samples as 2 (1 - 2 e), e the held-out error of a domain classifier.
 
@@ -101,7 +102,9 @@ def proxy_a_distance(
     return _mapped(share_of(right, joined), rows)
 
 
-def domain_distance(source: Array, target: Array, *, groups: Groups = ALONE, seed: int = 0) -> DomainDistance:
+def domain_distance(
+    source: Features, target: Features, *, groups: Groups = ALONE, seed: int = 0
+) -> DomainDistance:
     """Measure the distance of two domains beside that of two random halves of the larger one.
 
     Args:
@@ -122,7 +125,9 @@ def domain_distance(source: Array, target: Array, *, groups: Groups = ALONE, see
     )
 
 
-def classifier_test(first: Array, second: Array, *, groups: Groups = ALONE, seed: int = 0) -> TwoSampleTest:
+def classifier_test(
+    first: Features, second: Features, *, groups: Groups = ALONE, seed: int = 0
+) -> TwoSampleTest:
     """Test with a domain classifier whether two samples differ: z = (accuracy - 1/2) / sqrt(1 / (4 n)).
 
     The classifier learns from half of the rows and is scored on the n others, so that under equal
@@ -179,7 +184,7 @@ def two_sample_finding(test: TwoSampleTest, *, threshold: float = MAX_TEST_P) ->
 
 
 def stacked(
-    first: Array, second: Array, rows: int, seed: int, groups: Groups = ALONE
+    first: Features, second: Features, rows: int, seed: int, groups: Groups = ALONE
 ) -> tuple[Array, Integers, Integers | None]:
     """Draw so many rows of each side, name the side of each, 0 or 1, and number groups across both."""
     generator = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nlp_transfer.diagnostics.estimates import Array, Integers
+from nlp_transfer.diagnostics.estimates import Array, Features, Integers
 from nlp_transfer.diagnostics.privacy import row_losses
 
 # Predictions are kept with six digits: what reads 0 there is less than this.
@@ -41,11 +41,13 @@ class Answers:
 class TextSample:
     """A sample of one domain's texts, as a frozen pretrained encoder and its tokenizer see them."""
 
-    features: Array
+    ids: npt.NDArray[np.str_]
+    """Of the rows that the texts are from, shape (texts,)."""
+    features: Features
     """Shape (texts, hidden)."""
-    token_counts: Array
+    token_counts: Integers
     """Tokens without special ones, shape (texts,)."""
-    word_counts: Array
+    word_counts: Integers
     """Shape (texts,)."""
     groups: Integers | None = None
     """Group number of each text, shape (texts,), or None where texts stand alone."""

@@ -17,8 +17,6 @@ from nlp_transfer.data.rows import DomainData, TransferData
 from nlp_transfer.diagnostics import (
     calibration,
     forgetting,
-    kernel_test,
-    mismatch,
     overfitting,
     personal_data,
     privacy,
@@ -29,6 +27,7 @@ from nlp_transfer.diagnostics import (
     transfer,
     unlabelled,
 )
+from nlp_transfer.diagnostics.before_training import distances
 from nlp_transfer.diagnostics.clusters import effective_rows
 from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, missing, share_of
 from nlp_transfer.diagnostics.measuring import measured
@@ -106,11 +105,7 @@ def _tokens(run: FinishedRun) -> Iterator[Finding]:
 def _distance(run: FinishedRun) -> Iterator[Finding]:
     """Compare features of the two domains."""
     if {"source", "target"} <= set(run.samples):
-        samples = run.samples["source"], run.samples["target"]
-        sides, groups = [each.features for each in samples], (samples[0].groups, samples[1].groups)
-        yield mismatch.distance_finding(mismatch.domain_distance(*sides, groups=groups))
-        yield mismatch.two_sample_finding(mismatch.classifier_test(*sides, groups=groups))
-        yield kernel_test.kernel_finding(kernel_test.maximum_mean_discrepancy(*sides, groups=groups))
+        yield from distances(run.samples)
 
 
 def _across_domains(run: FinishedRun) -> Iterator[Finding]:

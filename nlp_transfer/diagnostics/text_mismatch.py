@@ -28,6 +28,7 @@ from nlp_transfer.diagnostics.estimates import (
 from nlp_transfer.evaluation.intervals import bootstrap_weights, percentile_interval
 from nlp_transfer.findings import Finding
 
+Counts = Array | Integers
 # Above what halves of the source lack of each other. Against 3,000 movie snippets other movie snippets have
 # 11% new words and product reviews 16%; against 700 snippets 23% and 26%.
 MAX_NEW_WORDS_ABOVE_HALVES = 0.05
@@ -121,7 +122,7 @@ def new_words(
     )
 
 
-def tokens_per_word(token_counts: Array, word_counts: Array, *, seed: int = 0) -> Estimate:
+def tokens_per_word(token_counts: Counts, word_counts: Counts, *, seed: int = 0) -> Estimate:
     """Tokens for one word over all texts, with a bootstrap over texts.
 
     Source: Rust et al. 2021, How good is your tokenizer? (fertility).
@@ -244,7 +245,7 @@ def label_shift_finding(shift: LabelShareDifference, *, threshold: float = MAX_L
     )
 
 
-def _rate(hits: Array, totals: Array, *, groups: Integers | None = None, seed: int) -> Estimate:
+def _rate(hits: Counts, totals: Counts, *, groups: Integers | None = None, seed: int) -> Estimate:
     """Sum of `hits` over sum of `totals`, with a bootstrap over rows, or over whole groups."""
     rows = len(hits)
     if not totals.sum():

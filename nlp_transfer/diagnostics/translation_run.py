@@ -15,7 +15,6 @@ import numpy as np
 from nlp_transfer.data.pairs import Pairs, TransferPairs
 from nlp_transfer.diagnostics import (
     forgetting,
-    kernel_test,
     mismatch,
     overfitting,
     personal_data,
@@ -26,6 +25,7 @@ from nlp_transfer.diagnostics import (
     text_mismatch,
     transfer,
 )
+from nlp_transfer.diagnostics.before_training import distances
 from nlp_transfer.diagnostics.estimates import (
     MIN_ROWS,
     RESAMPLES,
@@ -160,10 +160,7 @@ def _distance(run: FinishedTranslations) -> Iterator[Finding]:
         *(text_mismatch.tokens_per_word(each.token_counts, each.word_counts) for each in (source, target)),
         check="tokens_per_word_of_domains",
     )
-    sides = source.features, target.features
-    yield mismatch.distance_finding(mismatch.domain_distance(*sides))
-    yield mismatch.two_sample_finding(mismatch.classifier_test(*sides))
-    yield kernel_test.kernel_finding(kernel_test.maximum_mean_discrepancy(*sides))
+    yield from distances(run.samples)
 
 
 def _transfer(run: FinishedTranslations) -> Iterator[Finding]:

@@ -40,6 +40,13 @@ class TranslationMaker(ModelMaker[Union[str, "Architecture"], "TranslationProced
         given = (self.settings.source_stage, self.settings.model_path, self.settings.continue_from)
         return any(each is not None for each in given)
 
+    def start_is_there(self) -> bool:
+        """Tell whether the trained model that adaptation starts from is there by now: a source model is made
+        by the run.
+        """
+        start, _ = self.start()
+        return isinstance(start, str) and (start != str(self.source_folder) or self.source_folder.is_dir())
+
     def _first_start(self) -> tuple[str | Architecture, str | None]:
         from nlp_transfer.models.translation import Architecture
 

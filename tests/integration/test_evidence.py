@@ -211,8 +211,25 @@ def test_a_run_that_was_scored_before_gets_its_evidence_when_it_is_evaluated_aga
 ) -> None:
     shutil.rmtree(finished_copy / "evidence")
     state = json.loads((finished_copy / "state.json").read_text())
-    del state["evidence"]
+    del state["evidence"], state["domains"]
     (finished_copy / "state.json").write_text(json.dumps(state))
     before = report_of(finished_copy)
     make_recipe(finished_copy).evaluate()
     assert report_of(finished_copy)["findings"] == before["findings"]
+
+
+def test_the_distance_is_said_before_anything_is_trained(
+    make_recipe: MakeRecipe, tmp_path: Path, caplog: Any, monkeypatch: Any
+) -> None:
+    recipe = make_recipe(tmp_path / "run")
+    (distance, *_) = recipe.distances()
+    assert distance.check == "domain_distance" and not recipe.folder.exists()
+    monkeypatch.setattr(SentimentTransfer, "_train_source", lambda _: pytest.fail("trained"))
+    with caplog.at_level("INFO"), pytest.raises(pytest.fail.Exception):
+        recipe.train()
+    assert f"before training: {distance.evidence}" in caplog.text
+    assert set(read_texts(recipe.folder)) == {"source", "target"}
+
+
+def test_without_a_source_there_is_no_distance(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    assert make_recipe(tmp_path / "run", data__source=None, source_stage=None).distances() == []

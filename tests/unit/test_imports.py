@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("history",),
     ("chain", "making", "translation_preflight"),
     ("continuing", "guarding", "systems", "translation_systems"),
-    ("evidence", "translation_evidence"),
+    ("evidence", "translation_evidence", "domain_texts"),
     ("stages",),
     ("task_run",),
     ("recipe",),

@@ -37,6 +37,12 @@ WITH_LEARNT = {
 }  # fmt: skip
 
 
+def text_sample(features: np.ndarray, *, tokens: int, words: int) -> TextSample:
+    """Return a sample of texts that all have so many tokens and words."""
+    rows = len(features)
+    return TextSample(np.arange(rows).astype(str), features, np.full(rows, tokens), np.full(rows, words))
+
+
 def rows(prefix: str, count: int, *, words: str) -> Rows:
     texts = [f"{words} {number % 7}" for number in range(count)]
     return Rows([f"{prefix}-{number}" for number in range(count)], texts, np.arange(count) % 2)
@@ -112,8 +118,8 @@ def test_more_arrays_bring_more_findings():
     full = dataclasses.replace(
         run,
         samples={
-            "source": TextSample(generator.normal(size=(1000, 8)), np.full(1000, 6.0), np.full(1000, 5.0)),
-            "target": TextSample(generator.normal(size=(360, 8)), np.full(360, 12.0), np.full(360, 4.0)),
+            "source": text_sample(generator.normal(size=(1000, 8)), tokens=6, words=5),
+            "target": text_sample(generator.normal(size=(360, 8)), tokens=12, words=4),
         },
         learnt={
             "zero_shot": Answers(answers(target.train.labels, accuracy=0.75), target.train.labels),
@@ -378,7 +384,7 @@ def test_rows_of_one_review_widen_what_is_said_of_the_domains_and_of_the_last_st
     for place, name in enumerate(("source", "target")):
         groups = np.repeat(np.arange(50), 20)
         features = generator.normal(size=(50, 30))[groups] + 0.2 * generator.normal(size=(1000, 30)) + place
-        samples[name] = TextSample(features, np.full(1000, 6.0), np.full(1000, 5.0))
+        samples[name] = text_sample(features, tokens=6, words=5)
         worth_less[name] = dataclasses.replace(samples[name], groups=groups)
     right = np.repeat(np.arange(3) > 0, 20)
     dev = Answers(np.stack([1.0 - right, right], axis=1).astype(float), np.ones(60, dtype=np.int64))

@@ -183,7 +183,7 @@ def test_losses_come_back_from_the_run_folder(tmp_path: Path) -> None:
 
 def texts(rows: int, *, shift: float = 0.0, tokens: float = 6.0, seed: int = 0) -> TextSample:
     features = np.random.default_rng(seed).normal(shift, 1, size=(rows, 8))
-    return TextSample(features, np.full(rows, tokens), np.full(rows, 4.0))
+    return TextSample(np.arange(rows).astype(str), features, np.full(rows, tokens), np.full(rows, 4))
 
 
 @pytest.mark.parametrize(("shift", "apart"), [(0.0, False), (3.0, True)])
