@@ -9,10 +9,12 @@ several hangs.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 Made = TypeVar("Made")
@@ -25,6 +27,24 @@ WAITING_SECONDS = 24 * 60 * 60
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
+@cache
+def _leaving_at_exit() -> None:
+    """Leave the group before the interpreter is taken down.
+
+    What gloo's threads still hold would ask for an interpreter that is gone, and end a finished run by
+    SIGABRT (https://github.com/pytorch/pytorch/pull/179291). NCCL's groups are left to the end of the
+    process: to destroy one waits for the others, which after an error in one process do not come.
+    """
+
+    def leave() -> None:
+        from torch import distributed
+
+        if distributed.is_initialized() and distributed.get_backend() == "gloo":
+            distributed.destroy_process_group()
+
+    atexit.register(leave)
+
+
 def _state() -> Any:
     """Return accelerate's state; on a CPU it finds its neighbours only if it is told that it is one.
 
@@ -34,6 +54,7 @@ def _state() -> Any:
     import torch
     from accelerate import PartialState
 
+    _leaving_at_exit()
     return PartialState(
         cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
         timeout=timedelta(seconds=WAITING_SECONDS),

@@ -12,6 +12,7 @@ from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.diagnostics.forgetting import Drift
 from nlp_transfer.diagnostics.overfitting import last_step_loss
 from nlp_transfer.diagnostics.resources import resources_finding
+from nlp_transfer.diagnostics.samples import TextSample
 from nlp_transfer.diagnostics.temperature import Temperature, fit_temperature
 from nlp_transfer.diagnostics.translation_run import chrf_gap
 from nlp_transfer.disk import PART
@@ -57,18 +58,22 @@ def test_drift_and_samples_come_back(tmp_path):
     drift = Drift({"encoder.layer.0": 0.25}, 0.2, 100, ["classifier.weight"])
     write_drift(tmp_path, drift)
     assert read_drift(tmp_path) == drift
-    arrays = {
-        f"{domain}_{part}": np.full((2, 3) if part == "features" else 2, place)
-        for place, domain in enumerate(("source", "target"))
-        for part in ("features", "tokens", "words")
+    samples = {
+        name: TextSample(
+            ids=np.array(["a", "b"]),
+            features=np.full((2, 3), place, dtype=np.float32),
+            token_counts=np.array([3, 4]) + place,
+            word_counts=np.array([1, 2]) + place,
+            groups=np.array([0, 0]) if name == "target" else None,
+        )
+        for place, name in enumerate(("source", "target"))
     }
-    write_texts(tmp_path, arrays)
-    assert read_texts(tmp_path)["target"].features.tolist() == [[1, 1, 1], [1, 1, 1]]
-    assert read_texts(tmp_path)["target"].groups is None
-    write_texts(tmp_path, {**arrays, "target_groups": np.array([0, 0])})
-    assert read_texts(tmp_path)["target"].groups.tolist() == [0, 0]
-    assert read_texts(tmp_path)["source"].groups is None
-    assert [path.name for path in (tmp_path / "evidence").iterdir() if path.name.startswith("part")] == []
+    write_texts(tmp_path, samples)
+    found = read_texts(tmp_path)
+    assert list(found) == ["source", "target"] and found["source"].groups is None
+    for name, kept in samples.items():
+        for part, values in vars(kept).items():
+            assert values is None or np.array_equal(getattr(found[name], part), values)
 
 
 def test_a_sample_is_drawn_once_and_in_order():
@@ -163,7 +168,7 @@ def test_arrays_reach_the_disk_before_they_count_and_a_killed_run_leaves_what_th
         if kind == "counts":
             write_counts(tmp_path / "adapted.target.counts.npz", ["a"], statistics)
         else:
-            write_texts(tmp_path, {"features": np.ones(3)})
+            write_texts(tmp_path, {"source": TextSample(np.array(["a"]), *np.ones((3, 1)))})
 
     monkeypatch.setattr(os, "fsync", ended)
     with pytest.raises(KeyboardInterrupt):
