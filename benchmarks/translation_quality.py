@@ -9,7 +9,8 @@ beside chrF++.
 The parents' text holds the English of nine child pairs in ten. `--disjoint` is the other condition: of
 the child's training pairs those are taken whose English stands in none of the parents' files (3,564 of
 50,249), so that the parent has read no sentence that the child learns.
-Each cell is kept: a run that was stopped goes on.
+Each cell is kept, and measured again only where a baseline is asked for that it lacks: a run that was
+stopped goes on.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ def main() -> None:
     for size in args.sizes:
         for seed in range(args.seeds):
             key = f"{size}/{seed}" + ("/disjoint" if args.disjoint else "")
-            if key in results["cells"]:
+            kept = results["cells"].get(key, {"systems": {}})
+            if {"adapted", *args.baselines} <= set(kept["systems"]):
                 continue
             results["cells"][key] = run_cell(
                 args.parent, args.data, size, seed, disjoint=args.disjoint, baselines=args.baselines
