@@ -228,7 +228,8 @@ class AdaptationConfig:
     target_modules: Literal["auto", "all-linear"] | list[str] = "auto"
     """Modules that get an adapter; auto takes the map for the model's family."""
     freeze_layers: int = Field(default=0, ge=0)
-    """Keep the first n layers as they are. The embeddings always stay as they are."""
+    """Keep the first n layers as they are; for sentiment they compute each text once, in the cache. The
+    embeddings always stay as they are."""
     replay: float | None = Field(default=None, ge=0)
     """Source rows that are learnt again beside each target row, against forgetting, and it helps the target
     too; null: one beside each of up to 64 target rows, fewer beside each the more there are."""

@@ -18,10 +18,10 @@ from tqdm.auto import tqdm
 from nlp_transfer.errors import ModelError
 from nlp_transfer.inference.devices import usable_cpus
 from nlp_transfer.inference.translator import Translator, translator_of
+from nlp_transfer.models.batching import batches_by_length
 from nlp_transfer.models.generation import (
     BATCH_TOKENS,
     USUAL_TARGET_RATIO,
-    batches_by_length,
     token_limit,
     until,
 )

@@ -19,6 +19,16 @@ BATCH_TOKENS = 1024
 CHUNK_TEXTS = 4_000
 
 
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Yield row numbers, longest first, in batches of at most `batch_tokens` padded tokens."""
+    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    first = 0
+    while first < len(order):
+        size = max(1, batch_tokens // max(1, int(lengths[order[first]])))
+        yield [int(row) for row in order[first : first + size]]
+        first += size
+
+
 def length_sorted_batches(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
@@ -44,19 +54,13 @@ def length_sorted_batches(
         for start in range(0, len(texts), CHUNK_TEXTS):
             chunk = [whole_characters(text) for text in texts[start : start + CHUNK_TEXTS]]
             encoded = tokenizer(chunk, truncation=True, max_length=max_length_tokens)
-            lengths = np.asarray([len(ids) for ids in encoded["input_ids"]])
-            order = np.argsort(-lengths, kind="stable")
-            first = 0
-            while first < len(order):
-                size = max(1, limit // max(1, int(lengths[order[first]])))
-                rows = order[first : first + size]
+            for rows in batches_by_length([len(ids) for ids in encoded["input_ids"]], limit):
                 inputs = tokenizer.pad(
                     {name: [values[row] for row in rows] for name, values in encoded.items()},
                     return_tensors="pt",
                 )
                 yield (
-                    [start + int(row) for row in rows],
+                    [start + row for row in rows],
                     {name: tensor.to(device) for name, tensor in inputs.items()},
                 )
-                first += size
                 bar.update(len(rows))

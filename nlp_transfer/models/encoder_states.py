@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from nlp_transfer.models.batching import batches_by_length
 from nlp_transfer.models.encodings import Vectors
-from nlp_transfer.models.generation import ACCELERATOR_FACTOR, BATCH_TOKENS, batches_by_length
+from nlp_transfer.models.generation import ACCELERATOR_FACTOR, BATCH_TOKENS
 from nlp_transfer.models.sequences import padded
 from nlp_transfer.models.translation import LoadedTranslator
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,9 @@ def encode(
     Returns:
         Vectors of shape (texts, hidden); many of them lie on disk and are mapped, not to be written to.
     """
-    store = VectorStore(
-        cache or cache_dir() / "encodings", _fingerprint(encoder, tokenizer, max_length_tokens, bf16)
-    )
+    way = f"mean {max_length_tokens}{' bf16' if bf16 else ''}"
+    fingerprint = encoder_fingerprint(encoder, tokenizer, way=way)
+    store = VectorStore(cache or cache_dir() / "encodings", fingerprint)
     places = np.empty(len(texts), dtype=np.int64)
     with tqdm(total=len(texts), desc=label, unit="row", file=sys.stderr, disable=label is None) as bar:
         for start in range(0, len(texts), KEPT_TEXTS):
@@ -130,13 +130,23 @@ def mean_pooled(
     return vectors
 
 
-def _fingerprint(
-    encoder: nn.Module, tokenizer: PreTrainedTokenizerBase, max_length_tokens: int, bf16: bool
+def encoder_fingerprint(
+    encoder: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    way: str,
+    weights: Mapping[str, torch.Tensor] | None = None,
 ) -> str:
-    """Hash weights, configuration, tokenizer, length limit and precision."""
-    way = f"mean {max_length_tokens}{' bf16' if bf16 else ''}"
+    """Hash all that an encoder's states follow from, beside the text.
+
+    Args:
+        encoder: its configuration counts, besides what says nothing about states.
+        tokenizer: how it cuts texts.
+        way: what else there is to say: length limit, pooling, precision.
+        weights: those that count, by name; None is all of them.
+    """
     digest = hashlib.blake2b(way.encode(), digest_size=16)
-    for name, tensor in sorted(encoder.state_dict().items()):
+    for name, tensor in sorted((encoder.state_dict() if weights is None else weights).items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     digest.update(_shape(encoder).encode("utf-8", "surrogatepass"))

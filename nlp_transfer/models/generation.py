@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from nlp_transfer.models.batching import batches_by_length
 from nlp_transfer.models.sequences import padded
 
 # Padded source tokens in a batch, over all beams; larger ones are no faster on a CPU. On an accelerator
@@ -69,16 +69,6 @@ def generate(
                 written[row] = output
             bar.update(len(rows))
     return written
-
-
-def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Yield row numbers, longest first, in batches of at most `batch_tokens` padded tokens."""
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-    first = 0
-    while first < len(order):
-        size = max(1, batch_tokens // max(1, lengths[order[first]]))
-        yield [int(row) for row in order[first : first + size]]
-        first += size
 
 
 @torch.inference_mode()

@@ -1,7 +1,7 @@
 """Token ids of many texts, kept on disk by tokenizer, setting and text: a next run cuts nothing again.
 
 Few texts are cut anew each time: that takes less than looking for them. What is kept is mapped, not read, and
-carries a checksum: a damaged file is made again.
+carries a checksum: a damaged file is made again. What frozen layers make of tokens is kept alike.
 """
 
 from __future__ import annotations
@@ -69,21 +69,30 @@ def token_columns(
     return kept_columns(len(texts), follows_from, cut)
 
 
-def kept_columns(rows: int, follows_from: Callable[[], Iterable[str]], cut: Callable[[], Columns]) -> Columns:
-    """Return columns of tokens out of the cache, or make and keep them.
+def kept_columns(
+    rows: int,
+    follows_from: Callable[[], Iterable[str]],
+    make: Callable[[], Columns],
+    *,
+    what: str = "tokens",
+    kept_from: int | None = None,
+) -> Columns:
+    """Return columns out of the cache, or make and keep them.
 
     Args:
         rows: of the columns.
         follows_from: returns all that decides what comes out, the texts among it.
-        cut: makes the columns.
+        make: makes the columns.
+        what: they hold; the cache's folder is named after it.
+        kept_from: fewer rows are made anew each time; None is `KEPT_FROM_TEXTS`.
     """
-    if rows < KEPT_FROM_TEXTS:
-        return cut()
-    folder = cache_dir() / "tokens" / _key(follows_from())
-    found = _read(folder)
+    if rows < (KEPT_FROM_TEXTS if kept_from is None else kept_from):
+        return make()
+    folder = cache_dir() / what / _key(follows_from())
+    found = _read(folder, what)
     if found is not None:
         return found
-    made = cut()
+    made = make()
     try:
         with whole_folder(folder) as part:
             for name, sequences in made.items():
@@ -91,7 +100,7 @@ def kept_columns(rows: int, follows_from: Callable[[], Iterable[str]], cut: Call
                 np.save(part / f"{name}.starts.npy", sequences.starts)
             (part / CHECKSUM).write_text(_checksum(part), encoding="ascii")
     except OSError as error:
-        logger.warning("no tokens can be kept in %s (%s); the next run cuts the texts again", folder, error)
+        logger.warning("no %s can be kept in %s (%s); the next run makes them again", what, folder, error)
     return made
 
 
@@ -103,7 +112,7 @@ def _key(parts: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _read(folder: Path) -> Columns | None:
+def _read(folder: Path, what: str) -> Columns | None:
     """Map what is kept in a folder; None where there is nothing, or nothing whole."""
     if not folder.is_dir():
         return None
@@ -114,10 +123,10 @@ def _read(folder: Path) -> Columns | None:
                 name: Sequences(_mapped(folder / f"{name}.ids.npy"), _mapped(folder / f"{name}.starts.npy"))
                 for name in names
             }
-        logger.warning("the tokens kept in %s are damaged; cutting the texts again", folder)
+        logger.warning("the %s kept in %s are damaged; making them again", what, folder)
         shutil.rmtree(folder, ignore_errors=True)
     except (OSError, ValueError) as error:
-        logger.warning("the tokens kept in %s cannot be read (%s); cutting the texts again", folder, error)
+        logger.warning("the %s kept in %s cannot be read (%s); making them again", what, folder, error)
     return None
 
 

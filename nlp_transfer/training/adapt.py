@@ -153,6 +153,7 @@ def train_classifier(
         class_weights=class_weights(labelled, len(procedure.label_names), procedure.class_weights),
         selection_metric=procedure.selection_metric,
         early_stopping=procedure.early_stopping,
+        frozen_layers=0 if unlabelled is not None or not pretrained else procedure.freeze_layers,
     )
     if words is not None:
         result = dataclasses.replace(result, seconds=words.seconds + result.seconds)

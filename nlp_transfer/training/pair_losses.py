@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from nlp_transfer.data.pairs import Pairs
-from nlp_transfer.models.generation import ACCELERATOR_FACTOR, BATCH_TOKENS, batches_by_length
+from nlp_transfer.models.batching import batches_by_length
+from nlp_transfer.models.generation import ACCELERATOR_FACTOR, BATCH_TOKENS
 from nlp_transfer.models.translation import LoadedTranslator
 from nlp_transfer.training.fit_translation import IGNORED, EncodedPairs, PairCollator
 

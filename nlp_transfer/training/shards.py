@@ -9,9 +9,17 @@ import copy
 from typing import Any
 
 import torch
+from accelerate.utils import parse_flag_from_env
 from transformers import Trainer
 
 from nlp_transfer.errors import ModelError
+
+
+def in_shards() -> bool:
+    """Tell whether the processes were started to train in shards; a training does not say so before it is
+    built.
+    """
+    return any(parse_flag_from_env(f"ACCELERATE_USE_{way}") for way in ("FSDP", "DEEPSPEED"))
 
 
 def copy_for_shards(trainer: Trainer) -> Any:

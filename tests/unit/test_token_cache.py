@@ -88,7 +88,7 @@ def test_damaged_tokens_are_made_again(
         (file.parent / token_cache.CHECKSUM).unlink()
     with caplog.at_level(logging.WARNING, logger="nlp_transfer"):
         assert cut(counting) == expected
-    assert "cutting the texts again" in caplog.text
+    assert "making them again" in caplog.text
     assert cut(counting) == expected
     assert counting.texts == 2 * len(TEXTS)
 
