@@ -35,13 +35,16 @@ from nlp_transfer.training.class_weights import class_weights
 from nlp_transfer.training.finishing import finished
 from nlp_transfer.training.fit import FitResult, TrainingRun, fit, parameter_counts
 from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
-from nlp_transfer.training.mixing import mixing_for
+from nlp_transfer.training.mixing import Mixing, Weights, mixing_for, set_mix, trained_weights
 from nlp_transfer.training.passes import ends_by_steps, mixture, passes_of
 from nlp_transfer.training.unlabelled import (
+    GUESSES_KEPT,
     SAVED_SHARE,
     Unlabelled,
+    after_labels,
     learn_words,
     learning_from,
+    learns_labels_first,
     mixed_rows,
 )
 
@@ -128,36 +131,48 @@ def train_classifier(
         procedure = dataclasses.replace(procedure, method="full")
     model: Any = _by_method(loaded, train, procedure)
     trainable, total = parameter_counts(model)
-    plan = budget(train, replayed, procedure)
-    if unlabelled is not None:
-        plan = with_unlabelled(plan, unlabelled, replayed, procedure, dev=len(dev) > 0)
-        model = learning_from(model, loaded, unlabelled, start=start, revision=revision)
     # A new head starts at random: there is nothing before to mix with.
     mixing = mixing_for(procedure.mix, model, source_dev) if pretrained and not loaded.fresh else None
-    words = None
-    if unlabelled is not None:
-        words = learn_words(
-            model, loaded, unlabelled, plan.arguments, run, max_length_tokens=procedure.max_length_tokens
+    plan = budget(train, replayed, procedure)
+
+    def learn(model: Any, plan: Budget, run: TrainingRun, mixing: Mixing | None = None) -> FitResult:
+        labels = plan.rows.labels[plan.rows.labels != NO_LABEL]
+        return fit(
+            model,
+            loaded.tokenizer,
+            plan.rows,
+            dev,
+            run=run,
+            arguments=plan.arguments,
+            evaluations=plan.evaluations,
+            max_length_tokens=procedure.max_length_tokens,
+            mixing=mixing,
+            class_weights=class_weights(labels, len(procedure.label_names), procedure.class_weights),
+            selection_metric=procedure.selection_metric,
+            early_stopping=procedure.early_stopping,
+            frozen_layers=procedure.freeze_layers if pretrained and unlabelled is None else 0,
         )
-    labelled = plan.rows.labels[plan.rows.labels != NO_LABEL]
-    result = fit(
-        model,
-        loaded.tokenizer,
-        plan.rows,
-        dev,
-        run=run,
-        arguments=plan.arguments,
-        evaluations=plan.evaluations,
-        max_length_tokens=procedure.max_length_tokens,
-        mixing=mixing,
-        class_weights=class_weights(labelled, len(procedure.label_names), procedure.class_weights),
-        selection_metric=procedure.selection_metric,
-        early_stopping=procedure.early_stopping,
-        frozen_layers=0 if unlabelled is not None or not pretrained else procedure.freeze_layers,
-    )
-    if words is not None:
-        result = dataclasses.replace(result, seconds=words.seconds + result.seconds)
+
+    earlier: list[FitResult] = []
+    by_labels: Weights | None = None
+    if unlabelled is not None:
+        if learns_labels_first(unlabelled, train, plan.arguments):
+            earlier.append(learn(model, plan, run.before("labels")))
+            by_labels = trained_weights(model)
+            left = after_labels(training_arguments(len(train), procedure))
+            plan = budget(train, replayed, dataclasses.replace(procedure, arguments=left))
+        plan = with_unlabelled(plan, unlabelled, replayed, procedure, dev=len(dev) > 0)
+        model = learning_from(model, loaded, unlabelled, start=start, revision=revision)
+        mixing = None if mixing is None else mixing.inside("classifier")
+        if unlabelled.method == "mlm":
+            length = procedure.max_length_tokens
+            words = learn_words(model, loaded, unlabelled, plan.arguments, run, max_length_tokens=length)
+            earlier.append(words)
+    result = learn(model, plan, run, mixing)
+    result = dataclasses.replace(result, seconds=result.seconds + sum(each.seconds for each in earlier))
     model = result.model.classifier if isinstance(result.model, MixedClassifier) else result.model
+    if by_labels is not None and result.mix is None and not isinstance(procedure.mix, float):
+        set_mix(model, by_labels, trained_weights(model), alpha=GUESSES_KEPT)
     model = finished(model, base=start, label_names=procedure.label_names, adapter_folder=adapter_folder)
     return Trained(model, loaded.tokenizer, result, trainable, total)
 
@@ -200,13 +215,19 @@ class Budget:
     evaluations: int = 1
 
 
+def training_arguments(rows: int, procedure: Procedure) -> dict[str, Any]:
+    """Return the TrainingArguments of a training on so many target rows, with its number of passes."""
+    arguments = {**METHOD_ARGUMENTS.get(procedure.method, {}), **procedure.arguments}
+    if not ends_by_steps(arguments):
+        arguments.setdefault("num_train_epochs", passes_for(rows))
+    return arguments
+
+
 def budget(train: Rows, replayed: Rows | None, procedure: Procedure) -> Budget:
     """Decide how often the target rows are seen, and mix source rows in (passes.py); the dev rows are scored
     after each pass over the target.
     """
-    arguments = {**METHOD_ARGUMENTS.get(procedure.method, {}), **procedure.arguments}
-    if not ends_by_steps(arguments):
-        arguments.setdefault("num_train_epochs", passes_for(len(train)))
+    arguments = training_arguments(len(train), procedure)
     replay = replay_for(len(train)) if procedure.replay is None else procedure.replay
     plan = mixture(len(train), 0 if replayed is None else len(replayed), arguments, replay=replay)
     if plan is None or replayed is None:

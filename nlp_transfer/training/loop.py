@@ -55,6 +55,11 @@ class TrainingRun:
     history: Path | None = None
     """File for one line a logged step."""
 
+    def before(self, stage: str) -> TrainingRun:
+        """Return the training of a stage that comes before this one, with checkpoints of its own."""
+        folder = self.folder.with_name(f"{self.folder.name}-{stage}")
+        return replace(self, label=f"{self.label}: {stage}", folder=folder)
+
 
 @dataclass(frozen=True)
 class FitResult:

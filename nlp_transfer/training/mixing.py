@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,10 @@ class Mixing:
     """The trained weights before training, by name."""
     source_dev: Any = None
     """Rows or pairs of the source; None where there are none."""
+
+    def inside(self, name: str) -> Mixing:
+        """Return the same for a model that holds the one that was remembered under a name."""
+        return replace(self, start={f"{name}.{weight}": each for weight, each in self.start.items()})
 
 
 def mixing_for(rule: Rule | float | None, model: torch.nn.Module, source_dev: Any) -> Mixing | None:

@@ -8,7 +8,7 @@ and as many source rows as it takes for labelled rows to be no fewer than unlabe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ import numpy as np
 from nlp_transfer.data.rows import EMPTY, Rows
 from nlp_transfer.data.splits import nested_subset
 from nlp_transfer.models.loading import LoadedClassifier
+from nlp_transfer.training.arguments import DEFAULTS
 from nlp_transfer.training.fit import FitResult, TrainingRun, fit
 from nlp_transfer.training.masked import MaskedWords, word_layer
 from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
+from nlp_transfer.training.passes import ends_by_steps, passes_of
 from nlp_transfer.training.self_training import AveragedTeacher
 
 # By method: times that each text is seen beside labelled rows, and the weight of its loss.
@@ -26,6 +28,11 @@ PASSES = {"self_training": 1, "mlm": 1}
 WEIGHTS = {"self_training": 1.0, "mlm": 0.5}
 # `mlm`: times that each text is seen before labelled rows join.
 WORD_PASSES = 3
+# `self_training` beside labelled rows: these are learnt alone first, so that the first guesses are the
+# target's already; this share of their passes and of the learning rate is left for what follows, and so much
+# of what it changes is kept where no dev rows choose. Guesses help on one draw of labels and harm on another;
+# half of the change keeps the help and hardly harms (benchmarks/results/defaults.json).
+PASSES_LEFT, RATE_LEFT, GUESSES_KEPT = 1 / 3, 0.5, 0.5
 # A run without dev rows saves no step; one over much unlabelled text is too long to start again.
 SAVED_SHARE = 0.25
 
@@ -73,6 +80,24 @@ def mixed_rows(labelled: Rows, unlabelled: Unlabelled, source: Rows | None, *, s
     return labelled.joined(texts)
 
 
+def learns_labels_first(unlabelled: Unlabelled, train: Rows, arguments: Mapping[str, Any]) -> bool:
+    """Tell whether labelled rows are learnt alone before guesses join them; a number of steps is of one
+    training.
+    """
+    return unlabelled.method == "self_training" and len(train) > 0 and not ends_by_steps(arguments)
+
+
+def after_labels(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of self-training that goes on from a training on the labelled rows alone.
+
+    Args:
+        arguments: of that training, its passes among them.
+    """
+    rate = float(arguments.get("learning_rate", DEFAULTS["learning_rate"]))
+    passes = max(1, round(PASSES_LEFT * passes_of(arguments)))
+    return {**arguments, "num_train_epochs": passes, "learning_rate": RATE_LEFT * rate}
+
+
 def learning_from(
     model: Any,
     loaded: LoadedClassifier,
@@ -111,8 +136,8 @@ def learn_words(
     run: TrainingRun,
     *,
     max_length_tokens: int,
-) -> FitResult | None:
-    """Train on hidden words alone before labelled rows join, for `mlm`; None for other methods.
+) -> FitResult:
+    """Train on hidden words alone before labelled rows join, for `mlm`.
 
     Args:
         model: what `learning_from` built.
@@ -122,16 +147,12 @@ def learn_words(
         run: which one that is; the checkpoints of the words stand beside its own.
         max_length_tokens: longer texts are cut.
     """
-    if unlabelled.method != "mlm":
-        return None
     return fit(
         model,
         loaded.tokenizer,
         unlabelled.rows(WORD_PASSES),
         EMPTY,
-        run=replace(
-            run, label=f"{run.label}: words", folder=run.folder.with_name(f"{run.folder.name}-words")
-        ),
+        run=run.before("words"),
         arguments={"save_strategy": "steps", "save_steps": SAVED_SHARE, **arguments},
         max_length_tokens=max_length_tokens,
     )

@@ -27,7 +27,7 @@ from nlp_transfer.training.adapt import Budget, Procedure, Trained, train_classi
 from nlp_transfer.training.masked import hide_words, word_layer
 from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
 from nlp_transfer.training.self_training import average_into, confident, kept_share
-from nlp_transfer.training.unlabelled import Unlabelled, mixed_rows
+from nlp_transfer.training.unlabelled import Unlabelled, after_labels, mixed_rows
 
 SOURCE, TARGET, TEST = rows("movies", 96), rows("products", 64), rows("products", 60, seed=2)
 
@@ -285,6 +285,58 @@ def test_hidden_words_of_a_domain_are_learnt_before_and_beside_the_labelled_rows
     stages = list(dict.fromkeys(line["stage"] for line in lines))
     assert stages == ["adapted: words", "adapted"]
     assert np.mean(words[-5:]) < 0.9 * np.mean(words[:5])
+
+
+def test_labelled_rows_are_learnt_before_guesses_join_them(source_model: Path, tmp_path: Path) -> None:
+    import json
+
+    history = tmp_path / "history.jsonl"
+    settings = {"num_train_epochs": 6, "warmup_steps": 0, "lr_scheduler_type": "constant"}
+    train(source_model, tmp_path / "run", on=TARGET.take(range(16)), history=history, arguments=settings)
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    rates = {line["stage"]: line["learning_rate"] for line in lines if "learning_rate" in line}
+    assert rates == {"adapted: labels": 1e-2, "adapted": 5e-3}
+    sure = {line["stage"] for line in lines if "sure_share" in line}
+    assert sure == {"adapted"}
+
+
+def test_a_number_of_steps_is_of_one_training(source_model: Path, tmp_path: Path) -> None:
+    history = tmp_path / "history.jsonl"
+    steps = {"max_steps": 3}
+    train(source_model, tmp_path / "run", on=TARGET.take(range(16)), history=history, arguments=steps)
+    assert "adapted: labels" not in history.read_text()
+
+
+def test_a_mix_is_one_with_the_start_and_not_with_what_the_labels_taught(
+    source_model: Path, tmp_path: Path
+) -> None:
+    procedure = Procedure("full", LABELS, 40, 0, QUICK, mix=0.0)
+    trained = train_classifier(
+        str(source_model), procedure, TARGET.take(range(16)), label="adapted", folder=tmp_path,
+        unlabelled=Unlabelled(TARGET.texts, "self_training"),
+    )  # fmt: skip
+    start = load_classifier(str(source_model), label_names=LABELS).model.state_dict()
+    for name, weights in trained.model.state_dict().items():
+        assert torch.equal(weights, start[name]), name
+
+
+def test_half_of_what_guesses_change_is_kept(source_model: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    labelled = TARGET.take(range(16))
+    kept = {}
+    for share in (0.0, 0.5, 1.0):
+        monkeypatch.setattr(adapt, "GUESSES_KEPT", share)
+        trained = train(source_model, tmp_path / str(share), on=labelled)
+        kept[share] = trained.model.state_dict()
+    for name, weights in kept[0.5].items():
+        assert torch.allclose(weights, (kept[0.0][name] + kept[1.0][name]) / 2, atol=1e-6), name
+    assert any(not torch.equal(weights, kept[1.0][name]) for name, weights in kept[0.0].items())
+
+
+@pytest.mark.parametrize(("passes", "left"), [(12, 4), (3, 1), (1, 1)])
+def test_what_follows_the_labels_is_shorter_and_slower(passes: int, left: int) -> None:
+    assert after_labels({"num_train_epochs": passes}) == {"num_train_epochs": left, "learning_rate": 5e-5}
+    given = after_labels({"num_train_epochs": passes, "learning_rate": 1e-3})
+    assert given == {"num_train_epochs": left, "learning_rate": 5e-4}
 
 
 def test_the_history_tells_how_many_guesses_were_sure(source_model: Path, tmp_path: Path) -> None:
