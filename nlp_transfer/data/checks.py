@@ -48,9 +48,8 @@ class DataReport:
         """List the domains and the findings for a terminal, one line each."""
         lines = [_domain_line(name, counts) for name, counts in self.domains.items()]
         for finding in self.findings:
-            lines.append(
-                f"{finding.severity:<5} {'; '.join(filter(None, [finding.evidence, finding.advice]))}"
-            )
+            said = "; ".join(filter(None, [finding.evidence, finding.advice]))
+            lines.append(f"{finding.severity:<5} {finding.check}: {said}")
         return "\n".join(lines)
 
 
@@ -144,7 +143,7 @@ def _domain_overlap(learnt: _Checked, scored: _Checked) -> Finding | None:
     return row_findings.domain_overlap(
         (learnt.domain.name, learnt.learnt),
         (scored.domain.name, scored.scored),
-        originals=scored.domain.test.texts,
+        ids=scored.domain.test.ids,
     )
 
 

@@ -129,7 +129,7 @@ def _overlap(learnt: PairDomain, scored: PairDomain) -> Finding | None:
     return row_findings.domain_overlap(
         (learnt.name, _skeletons(learnt.selection)),
         (scored.name, _skeletons(scored.test)),
-        originals=english_side(scored.test),
+        ids=scored.test.ids,
     )
 
 

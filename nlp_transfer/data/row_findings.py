@@ -132,26 +132,27 @@ def test_overlap(name: str, learnt: TextKeys, scored: TextKeys) -> Finding | Non
 
 
 def domain_overlap(
-    learnt: tuple[str, TextKeys], scored: tuple[str, TextKeys], *, originals: Sequence[str]
+    learnt: tuple[str, TextKeys], scored: tuple[str, TextKeys], *, ids: Sequence[str]
 ) -> Finding | None:
     """Tell how many test rows of one domain have the text of a training row of the other.
 
-    A few stock phrases ("don't waste your money.") stand in both by chance.
+    A few stock phrases ("don't waste your money.") stand in both by chance. Ids are told and not texts:
+    findings stand in `report.json`, which may be published.
 
     Args:
         learnt: a domain's name and its training texts, normalised, or their hashes.
         scored: the other domain's name and its test texts, normalised.
-        originals: the test texts as they are, for examples.
+        ids: of the test rows, for examples.
     """
     shared = _shared(learnt[1], scored[1])
     if not shared:
         return None
     share = len(shared) / len(scored[1])
-    examples = ", ".join(f'"{_cut(originals[row])}"' for row in shared[:2])
+    examples = ", ".join([*(ids[row] for row in shared[:2]), *(["..."] if len(shared) > 2 else [])])
     return _held_against(
         "domain_overlap", share, MAX_FAULTY_SHARE,
         f"{scored[0]}: {len(shared):,} of {len(scored[1]):,} test rows ({_percent(share)}) have the "
-        f"text of a {learnt[0]} training row, such as {examples}",
+        f"text of a {learnt[0]} training row (ids: {examples})",
         f"take another {learnt[0]} or remove these rows from it: scores on the {scored[0]} come out too high",
     )  # fmt: skip
 
@@ -269,7 +270,3 @@ def _sample(texts: Sequence[str], rows: int) -> Sequence[str]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
-
-
-def _cut(text: str, width: int = 60) -> str:
-    return text if len(text) <= width else text[: width - 1].rstrip() + "…"

@@ -145,7 +145,8 @@ def _encoding_advice(error: UnicodeDecodeError, name: str, encoding: str) -> str
         # Among equally good guesses the library names the alphabetically first; most such files are cp1252.
         equal = [match for match in matches if (match.chaos, match.coherence) == (best.chaos, best.coherence)]
         common = any("cp1252" in match.could_be_from_charset for match in equal)
-        advice = f"set encoding: {'cp1252' if common else best.encoding} (a guess: look at the texts)"
+        guess = "cp1252" if common else best.encoding
+        advice = f"set encoding: {guess} in the recipe (a guess: look at the texts), or save it as UTF-8"
     return f"{name} is not {encoding} text (byte 0x{error.object[error.start]:02x}); {advice}"
 
 

@@ -49,11 +49,14 @@ def predict_documents(
     bar = "predict" if source is not None and sys.stderr.isatty() else None
     with opened(output) as file:
         write = row_writer(file, written, plain=_listed, flat=prediction_columns)
-        done = 0
+        done = blank = 0
         for _, rows, contents in given.chunks():
             for row, result in zip(rows, classifier.predict(contents, label=bar), strict=True):
                 write(row, result)
             done += len(rows)
+            blank += sum(not text.strip() for text in contents)
+    if blank:
+        logger.warning("%s blank text(s) were labelled too: what is said of them means nothing", f"{blank:,}")
     if output is not None:
         logger.info("%s rows labelled: %s", f"{done:,}", output)
 

@@ -154,9 +154,10 @@ class TransferReport:
         if system not in LEARNT_FROM:
             return LEARNT_ELSEWHERE
         domains, joint = LEARNT_FROM[system]
-        given = {"target": "target" if self.labels_seen("target") != 0 else ""}
-        given["source"] = "source" if self.labels_seen("source") or "source" in self.domains else ""
         config = self.content["provenance"].get("config") or {}
+        texts = "texts" if config.get("adaptation", {}).get("unlabelled") else ""
+        given = {"target": "target" if self.labels_seen("target") != 0 else texts}
+        given["source"] = "source" if self.labels_seen("source") or "source" in self.domains else ""
         has_stage = bool(given["source"]) and config.get("source_stage", {}) is not None
         if system in FROM_SOURCE_MODEL and config.get("continue_from"):
             given["source"] = "earlier steps"

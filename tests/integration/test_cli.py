@@ -354,7 +354,7 @@ def test_check_tells_counts_and_doubts(finished: Path, call: Call) -> None:
         lines[1]
         == "target: own file; 32 train, 0 dev, 24 test, 64 unused, 0 dropped; negative 50%, positive 50%"
     )
-    assert any(line.startswith("warn  target: 24 test rows") for line in lines)
+    assert any(line.startswith("warn  small_test: target: 24 test rows") for line in lines)
     assert f"nothing stops a run: nlp-transfer run {finished / 'recipe.yaml'}" in ended.err
 
 

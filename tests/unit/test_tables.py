@@ -168,7 +168,7 @@ LATIN = "text,label\n" + f"{FRENCH},1\n" * 20
             LATIN.encode("latin-1"),
             "a.csv",
             {},
-            r"is not utf-8 text \(byte 0xe9\); set encoding: cp1252 \(a guess",
+            r"is not utf-8 text \(byte 0xe9\); set encoding: cp1252 in the recipe \(a guess",
         ),
     ],
 )
