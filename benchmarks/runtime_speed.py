@@ -90,27 +90,27 @@ def by_translate(model: str | Path) -> Way:
 
 
 def classification_rows(model: str, rows: int) -> tuple[list[str], list[str]]:
-    """Return movie sentences that the model may not have seen, and their labels."""
+    """Return the source's test sentences, which the model has not learnt, and their labels."""
     domain = load_domain(
         DomainConfig(card="rotten_tomatoes"),
         name="source",
         seed=0,
         known_labels=load_adapted(model).label_names,
     )
-    drawn = domain.train.take(range(rows))
+    drawn = domain.test.take(range(min(rows, len(domain.test))))
     return drawn.texts, [domain.label_names[label] for label in drawn.labels]
 
 
 def translation_rows(model: str, rows: int) -> tuple[list[str], list[str]]:
-    """Return software strings that the model can read whole, and their translations."""
+    """Return test strings that the model can read whole, and their translations."""
     translator = load_adapted(model)
     config = DomainConfig(
         card="software_catalogues",
         src_lang=translator.src_lang,
         tgt_lang=translator.tgt_lang,
-        train_size=2 * rows,
+        train_size=0,
     )
-    drawn = load_transfer_pairs(DataConfig(target=config)).target.selection
+    drawn = load_transfer_pairs(DataConfig(target=config)).target.test
     counts = translator.count_tokens(drawn.sources)
     kept = [row for row, count in enumerate(counts) if count <= translator.max_length_tokens][:rows]
     return [drawn.sources[row] for row in kept], [drawn.targets[row] for row in kept]
@@ -174,7 +174,8 @@ def measure(task: str, model: str, rows: int, repeats: int, *, threads: int) -> 
         }
     stock = answers[stock_name]
     return {
-        "what": f"{'software strings, 4 beams' if translates else 'movie sentences'}, {Path(model).name}",
+        "what": f"{'test strings, 4 beams' if translates else 'test sentences of movies'}, "
+        f"{'/'.join(Path(model).parts[-2:])}",
         "stock": stock_name,
         "rows": len(texts),
         "threads": threads,
