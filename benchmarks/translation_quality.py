@@ -128,8 +128,8 @@ def main() -> None:
             )
             scored = results["cells"][key]["systems"]["adapted"]["chrf++"]["n"]
             results |= {
-                "what": f"en-ast software text, parent {args.parent}, {scored} of the 1,000 fixed test sentences "
-                "(the others are near a training pair)",
+                "what": f"en-ast software text, parent {args.parent}, {scored} of the 1,000 fixed test "
+                "sentences (the others are near a training pair)",
                 "apertium_chrf": APERTIUM_CHRF,
                 "leak_condition": "the parents' training text holds the English of nine child pairs in "
                 "ten; in the cells called disjoint it holds none of it (3,564 pairs)",
