@@ -8,11 +8,12 @@ Of files: which spellings mean one language, and which do not. `pt`, `pt_PT` and
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from nlp_transfer.errors import ModelError, did_you_mean
+from nlp_transfer.errors import DataError, ModelError, did_you_mean
 
 # CLDR takes a bare pt for Brazil's; catalogues take it for Portugal's and name Brazil's pt_BR.
 DEFAULT_REGIONS = {"pt": "PT"}
@@ -122,6 +123,48 @@ def identifier_code(code: str) -> str:
     return IDENTIFIER_CODES.get(language, language)
 
 
+def require_code(code: str, *, key: str) -> None:
+    """Refuse what is no language code; one that is well-formed may still be of a language that nobody knows.
+
+    Raises:
+        DataError: it is none; the code of the language that it names is told.
+    """
+    from langcodes import Language
+    from langcodes.tag_parser import LanguageTagError
+
+    # Of the languages' codes none is longer: "thai" is a name.
+    with contextlib.suppress(LanguageTagError):
+        if len(Language.get(standard(code)).language or code) <= 3:
+            return
+    named = _code_named(code)
+    hint = f"did you mean {named}?" if named else "codes are like en, gl, pt_BR or glg_Latn"
+    raise DataError(f"{key}: {code!r} is no language code; {hint}")
+
+
+def is_known(code: str) -> bool:
+    """Tell whether a code's language is one that CLDR or ISO 639 has.
+
+    >>> is_known("pt_BR"), is_known("ca@valencia"), is_known("zz")
+    (True, True, False)
+    """
+    from langcodes import Language
+
+    return bool(Language.make(language=language_of(code)).is_valid())
+
+
+def _code_named(name: str) -> str | None:
+    """Return the code of the language of a name: its English one, its own one, or nearly the English one."""
+    from babel import Locale
+
+    english = {str(title).lower(): str(code) for code, title in Locale("en").languages.items()}
+    wanted = name.strip().lower()
+    if wanted in english:
+        return english[wanted]
+    found = next((code for code in english.values() if wanted in language_names(code)), None)
+    near = difflib.get_close_matches(wanted, english, n=1, cutoff=0.8)
+    return found or (english[near[0]] if near else None)
+
+
 def find_language(wanted: str, known: Iterable[str]) -> str | None:
     """Return the code of a model that means the wanted language, or None.
 
@@ -211,7 +254,10 @@ def written_like(wanted: str, example: str) -> str:
 
     tag = langcodes.Language.get(standard(wanted))
     if len(example) == 8 and example[3] == "_":
-        return f"{tag.to_alpha3()}_{tag.maximize().script}"
+        # A code that nobody knows has no longer form, and no likely script.
+        with contextlib.suppress(LookupError):
+            return f"{tag.to_alpha3()}_{tag.maximize().script or example[4:]}"
+        return f"{tag.language}_{tag.script or example[4:]}"
     if len(example) == 5 and example[2] == "_":
         return f"{tag.language}_XX"
     return standard(wanted).replace("-", "_")

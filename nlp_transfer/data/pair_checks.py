@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from nlp_transfer.data import row_findings
 from nlp_transfer.data.checks import DataReport, gravest_first
+from nlp_transfer.data.languages import is_known
 from nlp_transfer.data.pairs import Direction, PairDomain, Pairs, TransferPairs
 from nlp_transfer.data.parallel import english_side
 from nlp_transfer.data.scripts import has_letters, scripts_of, share_in
@@ -116,6 +117,7 @@ def _domain_findings(domain: PairDomain) -> Iterator[Finding | None]:
             "add pairs, or give files that are split already: splits: {train: ..., test: ...}",
         )  # fmt: skip
     yield row_findings.licence(name, domain.card)
+    yield from _unknown_languages(domain)
     yield from _script_coverage(name, _sampled(learnt.joined(domain.test)))
     for note in domain.notes:
         yield Finding("reading", "info", None, None, f"{name}: {note}", "")
@@ -231,6 +233,17 @@ def _unknown_characters(name: str, side: str, encoded: EncodedSide, *, adds: boo
         f"of the vocabulary{which}",
         "" if fine else _lacking(adds),
     )  # fmt: skip
+
+
+def _unknown_languages(domain: PairDomain) -> Iterator[Finding]:
+    """Warn of well-formed codes that no language has: mostly a slip of the pen."""
+    for code in domain.languages:
+        if not is_known(code):
+            yield Finding(
+                "unknown_language", "warn", None, None,
+                f"{domain.name}: {code} is the code of no language in CLDR or ISO 639",
+                "look whether it is the one you mean; its script and its near languages are not known",
+            )  # fmt: skip
 
 
 def _script_coverage(name: str, pairs: Pairs) -> Iterator[Finding]:

@@ -6,15 +6,18 @@ findings about the pairs to pair_checks.py.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from nlp_transfer.config import DataConfig, DomainConfig
 from nlp_transfer.data.cards import DataCard, load_card
 from nlp_transfer.data.catalogues import RawPair, read_aligned, read_pairs
 from nlp_transfer.data.cleaning import clean_pairs
+from nlp_transfer.data.languages import require_code, standard
 from nlp_transfer.data.pairs import NO_PAIRS, Direction, PairDomain, Pairs, TransferPairs
 from nlp_transfer.data.skeletons import NearNeighbours, hash_order, side_of, skeleton
 from nlp_transfer.data.splits import stable_hash
@@ -50,20 +53,30 @@ def load_transfer_pairs(config: DataConfig) -> TransferPairs:
     )
 
 
-def directions_of(config: DomainConfig) -> list[Direction]:
+def directions_of(config: DomainConfig, *, name: str) -> list[Direction]:
     """List a domain's language pairs: one, or one for each of several codes on one side.
 
     Raises:
-        DataError: both sides name several languages.
+        DataError: a code is none, both sides name several languages, or a pair is of one language.
     """
     sides = [
         [code] if isinstance(code, str) else list(code or []) for code in (config.src_lang, config.tgt_lang)
     ]
+    for key, codes in zip(("src_lang", "tgt_lang"), sides, strict=True):
+        for code in codes:
+            require_code(code, key=f"data.{name}.{key}")
     if min(len(side) for side in sides) > 1:
         raise DataError(
             f"src_lang {sides[0]} and tgt_lang {sides[1]}: only one of them may name several languages"
         )
-    return list(itertools.product(sides[0], sides[1]))
+    directions = list(itertools.product(sides[0], sides[1]))
+    for src_lang, tgt_lang in directions:
+        if standard(src_lang) == standard(tgt_lang):
+            raise DataError(
+                f"data.{name}: src_lang {src_lang} and tgt_lang {tgt_lang} are the same language; set one of "
+                "them to the pairs' other language"
+            )
+    return directions
 
 
 class _ReadDomain:
@@ -78,6 +91,21 @@ class _ReadDomain:
         self.directions = directions
         self.dropped: Counter[str] = Counter()
         self.splits: Splits = {}
+        self.seen: dict[bytes, Direction] = {}
+
+    def require_new(self, digest: bytes, direction: Direction) -> None:
+        """Refuse raw pairs that another direction had: one text is not in two languages.
+
+        Raises:
+            DataError: another direction read the same pairs.
+        """
+        other = self.seen.setdefault(digest, direction)
+        if digest != _digest().digest() and other != direction:
+            raise DataError(
+                f"data.{self.name}: {'-'.join(other)} and {'-'.join(direction)} read the same pairs, so that "
+                "one of the languages is wrong; name one language, or give each its own file ({src_lang} or "
+                "{tgt_lang} in the path stands for the code) or its own column, headed by the code"
+            )
 
     def pool(self) -> list[str]:
         """Return the English texts of everything that may be trained on."""
@@ -138,10 +166,10 @@ def _read_domain(config: DomainConfig, *, name: str) -> _ReadDomain:
     card = load_card(config.card) if config.card is not None else None
     if card is not None and card.spec.task != "translation":
         raise DataError(f"data.{name}: the card {card.name} is for {card.spec.task}, not for translation")
-    read = _ReadDomain(config, name, card, directions_of(config))
+    read = _ReadDomain(config, name, card, directions_of(config, name=name))
     parts: dict[str, list[Pairs]] = {"train": [], "dev": [], "test": []}
     for direction in read.directions:
-        for side, pairs in _read_direction(config, card, direction, read.dropped, name).items():
+        for side, pairs in _read_direction(read, direction).items():
             parts[side].append(pairs)
     read.splits = {side: _joined(pairs) for side, pairs in parts.items()}
     if not sum(len(pairs) for pairs in read.splits.values()):
@@ -153,32 +181,54 @@ def _read_domain(config: DomainConfig, *, name: str) -> _ReadDomain:
     return read
 
 
-def _read_direction(
-    config: DomainConfig, card: DataCard | None, direction: Direction, dropped: Counter[str], name: str
-) -> Splits:
+def _read_direction(read: _ReadDomain, direction: Direction) -> Splits:
     """Read one language pair and divide it; files that are split already keep their split."""
-    candidates = card.domains(config) if card is not None else [config]
+    candidates = read.card.domains(read.config) if read.card is not None else [read.config]
     failures = []
     for candidate in candidates:
-        counts: Counter[str] = Counter()
         try:
-            if candidate.splits is not None:
-                splits = {
-                    side: _pairs(_raw(candidate, path, direction, counts), candidate, direction, counts)
-                    for side, path in candidate.splits.items()
-                }
-                dropped.update(counts)
-                return {"train": NO_PAIRS, "dev": NO_PAIRS, **splits}
-            pairs = _pairs(_raw_of_all(candidate, direction, counts), candidate, direction, counts)
-            dropped.update(counts)
-            return _by_hash(pairs)
+            splits, counts, digest = _read_candidate(candidate, direction)
         except DataError as error:
             if len(candidates) == 1:
                 raise
             failures.append(str(error))
+            continue
+        read.dropped.update(counts)
+        read.require_new(digest, direction)
+        return splits
     raise DataError(
-        f"data.{name}: no source of the card {config.card} can be used:\n  " + "\n  ".join(failures)
+        f"data.{read.name}: no source of the card {read.config.card} can be used:\n  " + "\n  ".join(failures)
     )
+
+
+def _read_candidate(config: DomainConfig, direction: Direction) -> tuple[Splits, Counter[str], bytes]:
+    """Read one language pair from one place; return its splits, what was dropped, and a hash of the file's
+    pairs.
+    """
+    counts: Counter[str] = Counter()
+    digest = _digest()
+
+    def pairs_of(raw: Iterator[RawPair]) -> Pairs:
+        return _pairs(_hashed(raw, digest), config, direction, counts)
+
+    if config.splits is not None:
+        splits = {
+            side: pairs_of(_raw(config, path, direction, counts)) for side, path in config.splits.items()
+        }
+        return {"train": NO_PAIRS, "dev": NO_PAIRS, **splits}, counts, digest.digest()
+    pairs = pairs_of(_raw_of_all(config, direction, counts))
+    return _by_hash(pairs), counts, digest.digest()
+
+
+def _digest() -> Any:
+    return hashlib.blake2b(digest_size=16)
+
+
+def _hashed(raw: Iterator[RawPair], digest: Any) -> Iterator[RawPair]:
+    """Pass pairs on, each taken into a hash before it is cleaned: cleaning knows the languages."""
+    for pair in raw:
+        digest.update(f"{pair.source}\0{pair.target}\n".encode("utf-8", "surrogatepass"))
+        yield pair
 
 
 def _raw_of_all(config: DomainConfig, direction: Direction, dropped: Counter[str]) -> Iterator[RawPair]:

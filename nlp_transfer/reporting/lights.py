@@ -82,7 +82,7 @@ TOPICS = (
     Topic("risk", "Text learnt without labels", ("unlabelled",)),
     Topic("risk", "Texts cut short", ("truncation",)),
     Topic("risk", "Tokens unknown to the model", ("unknown_tokens", "unknown_characters")),
-    Topic("risk", "Letters of another script", ("script_coverage",)),
+    Topic("risk", "Letters of another script", ("script_coverage", "unknown_language")),
     Topic("risk", "Rows that could not be used", ("dropped_rows",)),
     Topic("risk", "Labels taken for others", ("label_names",)),
     Topic("risk", "Licence", ("licence",)),

@@ -98,6 +98,22 @@ BAD: dict[str, tuple[Spoil, str]] = {
         lambda _: {"data__target__src_lang": ["en", "fr"], "data__target__tgt_lang": ["gl", "pt"]},
         "only one of them may name several languages",
     ),
+    "a language by its name": (
+        lambda _: {"data__target__tgt_lang": "galician"},
+        "data.target.tgt_lang: 'galician' is no language code; did you mean gl?",
+    ),
+    "the same language on both sides": (
+        lambda _: {"data__target__tgt_lang": "eng_Latn"},
+        "data.target: src_lang en and tgt_lang eng_Latn are the same language",
+    ),
+    "two languages of the same columns": (
+        lambda _: {
+            "data__target__tgt_lang": ["gl", "pt"],
+            "data__target__src_column": "en",
+            "data__target__tgt_column": "gl",
+        },
+        "data.target: en-gl and en-pt read the same pairs",
+    ),
     "no languages": (
         lambda folder: {"data__target": {"path": str(folder / "pairs.csv")}},
         "data.target: give src_lang and tgt_lang",

@@ -7,14 +7,16 @@ import pytest
 from nlp_transfer.data.languages import (
     find_language,
     identifier_code,
+    is_known,
     language_name,
     language_of,
     near_languages,
+    require_code,
     require_language,
     standard,
     written_like,
 )
-from nlp_transfer.errors import ModelError
+from nlp_transfer.errors import DataError, ModelError
 
 NLLB = ["eng_Latn", "glg_Latn", "spa_Latn", "por_Latn", "zho_Hans", "zho_Hant", "srp_Cyrl", "ast_Latn"]
 
@@ -97,10 +99,37 @@ def test_a_language_that_a_model_lacks_is_answered_with_near_ones() -> None:
 @pytest.mark.parametrize(
     ("wanted", "example", "expected"),
     [("ast", "glg_Latn", "ast_Latn"), ("sr", "glg_Latn", "srp_Cyrl"), ("ast", "gl_ES", "ast_XX"),
-     ("pt-BR", "fr", "pt_BR")],
+     ("pt-BR", "fr", "pt_BR"), ("zz", "glg_Latn", "zz_Latn"), ("xyy", "glg_Latn", "xyy_Latn")],
 )  # fmt: skip
 def test_a_new_code_is_written_as_the_models_are(wanted: str, example: str, expected: str) -> None:
     assert written_like(wanted, example) == expected
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["gl", "nn", "ast", "glg", "fra_Latn", "por_Latn", "pt_BR", "zh_CN", "zh-Hant", "en_XX", "ca@valencia",
+     "es_419", "gl_ES.UTF-8", "kmr_Latn", "zz"],
+)  # fmt: skip
+def test_the_codes_of_users_files_and_models_are_codes(code: str) -> None:
+    require_code(code, key="tgt_lang")
+    assert is_known(code) == (code != "zz")
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("galician", "did you mean gl"),
+        ("Galego", "did you mean gl"),
+        ("galcian", "did you mean gl"),
+        ("thai", "did you mean th"),
+        ("brazilian portuguese", "did you mean pt_BR"),
+        ("e n", "codes are like en, gl, pt_BR or glg_Latn"),
+        ("", "codes are like en, gl, pt_BR or glg_Latn"),
+    ],
+)
+def test_what_is_no_code_is_answered_with_the_code(code: str, hint: str) -> None:
+    with pytest.raises(DataError, match=f"^tgt_lang: '{code}' is no language code; {hint}"):
+        require_code(code, key="tgt_lang")
 
 
 def test_a_language_has_an_english_name() -> None:

@@ -214,12 +214,43 @@ def test_several_languages_are_drawn_in_turn(tmp_path: Path) -> None:
     ],
 )
 def test_directions(keys: dict[str, Any], expected: list[tuple[str, str]]) -> None:
-    assert directions_of(DomainConfig(path="x", **keys)) == expected
+    assert directions_of(DomainConfig(path="x", **keys), name="target") == expected
 
 
 def test_several_languages_on_both_sides_are_refused() -> None:
     with pytest.raises(DataError, match="only one of them may name several languages"):
-        directions_of(DomainConfig(path="x", src_lang=["en", "de"], tgt_lang=["gl", "pt"]))
+        directions_of(DomainConfig(path="x", src_lang=["en", "de"], tgt_lang=["gl", "pt"]), name="target")
+
+
+def test_several_languages_of_the_same_pairs_are_refused(write: Write, tmp_path: Path) -> None:
+    texts = sentences(60)
+    message = r"data.target: en-gl and en-ru read the same pairs.*\{tgt_lang\} in the path"
+    columns = {"src_column": "en", "tgt_column": "gl"}
+    with pytest.raises(DataError, match=message):
+        read(write(texts), tgt_lang=["gl", "ru"], **columns)
+    with pytest.raises(DataError, match=message):
+        read(write_csv(tmp_path / "a.csv", ("source", "target"), [(t, twisted(t)) for t in texts]),
+             tgt_lang=["gl", "ru"])  # fmt: skip
+    split = {"train": str(write(texts[:30], name="b.csv")), "test": str(write(texts[30:], name="c.csv"))}
+    with pytest.raises(DataError, match=message):
+        load_transfer_pairs(
+            DataConfig(target=DomainConfig(splits=split, src_lang="en", tgt_lang=["gl", "ru"], **columns))
+        )
+
+
+def test_several_languages_may_be_columns_of_one_file(tmp_path: Path) -> None:
+    rows = [(text, f"{twisted(text)} o", f"{twisted(text)} os") for text in sentences(60)]
+    domain = read(write_csv(tmp_path / "a.csv", ("en", "gl", "pt"), rows), tgt_lang=["gl", "pt"])
+    assert domain.directions == [("en", "gl"), ("en", "pt")]
+
+
+def test_a_code_of_no_known_language_is_a_warning(write: Write) -> None:
+    path = write(sentences(60), lang="zz")
+    found = [f for f in check_pairs(both(path, tgt_lang="zz"), encode=None, max_length_tokens=64).findings
+             if f.check == "unknown_language"]  # fmt: skip
+    assert [(f.severity, f.evidence) for f in found] == [
+        ("warn", "target: zz is the code of no language in CLDR or ISO 639")
+    ]
 
 
 def test_more_training_pairs_than_there_are_are_refused_with_the_number(write: Write) -> None:
