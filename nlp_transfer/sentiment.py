@@ -27,6 +27,7 @@ from nlp_transfer.guarding import require_not_refused
 from nlp_transfer.history import TestSet
 from nlp_transfer.making.classifiers import PARITY_TEXTS, ClassifierMaker
 from nlp_transfer.making.settings import ClassifierSettings
+from nlp_transfer.models.asked import asked_of_modules
 from nlp_transfer.recipe import TransferRecipe
 from nlp_transfer.runs import fingerprint
 from nlp_transfer.systems import SystemScorer
@@ -124,13 +125,12 @@ class SentimentTransfer(TransferRecipe):
         from nlp_transfer.data import row_findings
         from nlp_transfer.data.checks import check_data
         from nlp_transfer.diagnostics.before_training import words_and_labels
-        from nlp_transfer.models.loading import has_unnamed_head, load_tokenizer, require_length
+        from nlp_transfer.models.loading import has_unnamed_head, load_tokenizer
 
         self._require_methods_that_fit()
         path, revision = self._start()
-        limit = self.config.model.max_length_tokens
         for each, at in {(self.model_path, self.config.model.revision), (path, revision)}:
-            require_length(each, limit, revision=at)
+            self._require_model_that_fits(each, at)
         tokenizer = load_tokenizer(path, revision=revision)
         more = list(words_and_labels(self.data))
         if not self._has_source_stage() and has_unnamed_head(path, revision=revision):
@@ -149,6 +149,15 @@ class SentimentTransfer(TransferRecipe):
                 f"source_stage.method is probe, which leaves no weights for adaptation.method {method} to "
                 "start from; set adaptation.method: probe, or source_stage.method: full"
             )
+
+    def _require_model_that_fits(self, path: str, revision: str | None) -> None:
+        from nlp_transfer.models.loading import require_encoder, require_length
+        from nlp_transfer.models.outlines import require_classifier_modules
+
+        require_encoder(path, revision=revision)
+        require_length(path, self.config.model.max_length_tokens, revision=revision)
+        for asked in asked_of_modules(self.config):
+            require_classifier_modules(path, revision=revision, **asked)
 
     @cached_property
     def _fingerprint(self) -> str:

@@ -5,12 +5,13 @@ trained as asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import RecipeConfig
 from nlp_transfer.data.pair_checks import EncodedSide, EncodedSides
 from nlp_transfer.data.pairs import Pairs, TransferPairs
 from nlp_transfer.errors import ConfigError, ModelError
+from nlp_transfer.models.asked import asked_of_modules
 
 if TYPE_CHECKING:
     from nlp_transfer.earlier import EarlierModel
@@ -32,11 +33,13 @@ def check_model(
 
     Raises:
         ConfigError: a method is not one of translation's.
-        ModelError: the model cannot be loaded, is too short, or does not know a language that it must.
+        ModelError: the model cannot be loaded, is too short, lacks a layer or module that the recipe names,
+            or does not know a language that it must.
     """
     _require_methods(config)
     path = config.model.path if earlier is None else earlier.path
     if path is None:
+        _require_modules(config, None, "model.architecture")
         return None
     from nlp_transfer.models.translation import load_tokens, max_positions
 
@@ -47,6 +50,7 @@ def check_model(
             f"model.max_length_tokens is {config.model.max_length_tokens} and {path} reads {limit} at most; "
             "lower it"
         )
+    _require_modules(config, loaded.model.config, path)
     _require_languages(config, data, loaded, path)
     new_pieces = config.adaptation.new_pieces
     return lambda pairs: _encode(loaded, pairs, new_pieces=new_pieces)
@@ -63,6 +67,16 @@ def _require_methods(config: RecipeConfig) -> None:
                 f"{key} is {method}, which is for classifiers; translation models are trained by "
                 f"{' or '.join(METHODS)}"
             )
+
+
+def _require_modules(config: RecipeConfig, model: Any, path: str) -> None:
+    """The layers and modules that the recipe names must be the model's; None is one that is made anew."""
+    for asked in asked_of_modules(config):
+        from nlp_transfer.models.outlines import made_anew, require_translator_modules
+
+        if (shape := config.model.architecture) is not None and model is None:
+            model = made_anew(shape.encoder_layers)
+        require_translator_modules(model, path=path, **asked)
 
 
 def _require_languages(

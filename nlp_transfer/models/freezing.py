@@ -33,6 +33,15 @@ def freeze(model: PreTrainedModel, *, layers: int, embeddings: bool = True) -> N
             parameter.requires_grad_(gradient is None)
 
 
+def freeze_classifier_layers(model: PreTrainedModel, *, layers: int) -> None:
+    """Keep the first layers of a classifier as they are, and nothing else.
+
+    Raises:
+        ModelError: the encoder has fewer layers, or shares one layer's weights among all.
+    """
+    _freeze_stack(base_model(model), model.config, layers=layers)
+
+
 def freeze_encoder_layers(model: PreTrainedModel, *, layers: int) -> None:
     """Keep the first layers of a translation model's encoder as they are.
 
@@ -81,7 +90,8 @@ def _freeze_stack(encoder: nn.Module, config: PreTrainedConfig, *, layers: int) 
     stack = encoder_layers(encoder)
     if len(stack) != config.num_hidden_layers or layers > len(stack):
         raise ModelError(
-            f"freeze_layers is {layers} and {config.model_type} has {len(stack)} separate layer(s); lower it"
+            f"adaptation.freeze_layers is {layers} and {config.model_type} has {len(stack)} separate "
+            "layer(s); lower it"
         )
     for parameter in stack[:layers].parameters():
         parameter.requires_grad_(False)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 # texts.
 COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "data2vec-text")
 POSITIONS_BEFORE_TEXT = 2
+# Encoders and decoders that read no text without a beginning of its translation.
+READ_WITH_TARGET = ("t5", "mt5", "umt5", "longt5", "switch_transformers")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def model_labels(path: str, *, revision: str | None = None) -> list[str] | None:
     Raises:
         ModelError: the model cannot be found or read.
     """
-    config = _load_config(path, revision)
+    config = read_model_config(path, revision)
     return own_label_names(config) if _is_classifier(config) else None
 
 
@@ -63,7 +66,7 @@ def has_unnamed_head(path: str, *, revision: str | None = None) -> bool:
     Raises:
         ModelError: the model cannot be found or read.
     """
-    config = _load_config(path, revision)
+    config = read_model_config(path, revision)
     return _is_classifier(config) and own_label_names(config) is None
 
 
@@ -73,7 +76,7 @@ def head_labels(path: str, *, revision: str | None = None) -> list[str]:
     Raises:
         ModelError: the model cannot be found or read.
     """
-    return label_names_of(_load_config(path, revision))
+    return label_names_of(read_model_config(path, revision))
 
 
 def _is_classifier(config: PreTrainedConfig) -> bool:
@@ -101,7 +104,7 @@ def model_identity(path: str, *, revision: str | None = None) -> str:
         # weights.
         files = [file for pattern in ("*.safetensors", "*.json") for file in sorted(folder.glob(pattern))]
         return " ".join(f"{file.name}:{file_sha256(file)}" for file in files)
-    return f"{path}@{getattr(_load_config(path, revision), '_commit_hash', None) or revision}"
+    return f"{path}@{getattr(read_model_config(path, revision), '_commit_hash', None) or revision}"
 
 
 def load_tokenizer(path: str, *, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -138,7 +141,7 @@ def load_classifier(
     Raises:
         ModelError: the model cannot be found, read, or is no classifier.
     """
-    config = _load_config(path, revision)
+    config = read_model_config(path, revision)
     other_labels = label_names_of(config) != list(label_names)
     has_head = _is_classifier(config)
     config.id2label = dict(enumerate(label_names))
@@ -199,11 +202,32 @@ def require_length(path: str, max_length_tokens: int, *, revision: str | None = 
     Raises:
         ModelError: it cannot, or cannot be found.
     """
-    limit = max_input_tokens(_load_config(path, revision))
+    limit = max_input_tokens(read_model_config(path, revision))
     if limit is not None and max_length_tokens > limit:
         raise ModelError(
             f"model.max_length_tokens is {max_length_tokens} and {path} reads {limit} at most; lower it"
         )
+
+
+def require_encoder(path: str, *, revision: str | None = None) -> None:
+    """Check that a model can be made a classifier of texts.
+
+    Raises:
+        ModelError: it cannot, or cannot be found.
+    """
+    config = read_model_config(path, revision)
+    if (
+        type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+        and config.model_type not in READ_WITH_TARGET
+    ):
+        return
+    named = ", ".join(config.architectures or []) or config.model_type
+    advice = (
+        "set task: translation to adapt a translation model, or choose an encoder (BERT's kind)"
+        if config.is_encoder_decoder
+        else "choose an encoder (BERT's kind)"
+    )
+    raise ModelError(f"{path} is no encoder that can classify but a {named}; {advice}")
 
 
 def base_model(model: PreTrainedModel) -> nn.Module:
@@ -226,7 +250,12 @@ def head_parameters(model: PreTrainedModel) -> list[str]:
     return [name for name, _ in model.named_parameters() if not name.startswith(prefix)]
 
 
-def _load_config(path: str, revision: str | None) -> PreTrainedConfig:
+def read_model_config(path: str, revision: str | None) -> PreTrainedConfig:
+    """Load a model's configuration.
+
+    Raises:
+        ModelError: the model cannot be found or read.
+    """
     with as_model_error(path):
         return AutoConfig.from_pretrained(resolve_model(path), revision=revision)
 

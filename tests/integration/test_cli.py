@@ -16,6 +16,7 @@ import pytest
 from fake_translator import FakeTranslator
 from looking import Call
 from tiny import LABELS, easy_recipe, sentences, write_csv
+from tiny_translation import build_tiny_translator
 
 from nlp_transfer import cli
 from nlp_transfer.config import write_yaml
@@ -69,6 +70,14 @@ def damaged_download(folder: Path) -> dict[str, Any]:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"damaged")
     return {"data__target": {"path": "pypi://nosuch==1.0/nosuch-1.0.zip!rows.csv", "sha256": "0" * 64}}
+
+
+def translation_model(family: str) -> Callable[[Path], dict[str, Any]]:
+    def built(folder: Path) -> dict[str, Any]:
+        build_tiny_translator(folder / family, family)
+        return {"model__path": str(folder / family)}
+
+    return built
 
 
 GOOD = "text,label\n" + "".join(f"text number {row},{LABELS[row % 2]}\n" for row in range(40))
@@ -169,6 +178,26 @@ BAD_RECIPES: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "texts longer than the model reads": (
         lambda _: {"model__max_length_tokens": 500},
         "model.max_length_tokens is 500",
+    ),
+    "more frozen layers than there are": (
+        lambda _: {"adaptation__freeze_layers": 9},
+        "adaptation.freeze_layers is 9 and bert has 2 separate layer(s); lower it",
+    ),
+    "adapters on modules that the model lacks": (
+        lambda _: {"adaptation__method": "lora", "adaptation__target_modules": ["quary"]},
+        "adaptation.target_modules: the model has no module 'quary'; did you mean query",
+    ),
+    "the same for the source model alone": (
+        lambda _: {"source_stage__method": "lora", "adaptation__target_modules": ["quary"]},
+        "adaptation.target_modules: the model has no module 'quary'; did you mean query",
+    ),
+    "a translation model": (
+        translation_model("marian"),
+        "{folder}/marian is no encoder that can classify but a MarianMTModel; set task: translation",
+    ),
+    "a translation model that has a head in the library": (
+        translation_model("t5"),
+        "{folder}/t5 is no encoder that can classify but a T5ForConditionalGeneration; set task: translation",
     ),
     "a misspelt task": (
         lambda _: {"task": "translaton"},

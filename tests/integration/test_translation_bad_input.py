@@ -174,6 +174,18 @@ BAD: dict[str, tuple[Spoil, str]] = {
         lambda folder: {"evaluation__external": {"apertium": str(folder / "absent.txt")}},
         "evaluation.external.apertium: {folder}/absent.txt cannot be read",
     ),
+    "more frozen layers than there are": (
+        lambda _: {"adaptation__freeze_layers": 9},
+        "adaptation.freeze_layers is 9 and marian has 1 separate layer(s); lower it",
+    ),
+    "more frozen layers than are to be made": (
+        lambda _: {"model": {"architecture": {"encoder_layers": 3}}, "adaptation__freeze_layers": 4},
+        "adaptation.freeze_layers is 4 and marian has 3 separate layer(s); lower it",
+    ),
+    "adapters on modules that the model lacks": (
+        lambda _: {"adaptation__method": "lora", "adaptation__target_modules": ["q_prj"]},
+        "adaptation.target_modules: the model has no module 'q_prj'; did you mean q_proj",
+    ),
     "a classifier as the model": (lambda _: {"model__path": "{classifier}"}, "is no translation model but a"),
     "no model at all": (lambda _: {"model": {}}, "model: give path, or architecture"),
     "heads that do not divide the width": (

@@ -19,6 +19,7 @@ from nlp_transfer.models.loading import (
     load_tokenizer,
     model_identity,
     model_labels,
+    require_encoder,
 )
 from nlp_transfer.models.resolving import resolve_model
 
@@ -251,6 +252,8 @@ def test_a_model_of_another_kind_is_refused(tiny_model: Any) -> None:
     shutil.copy(folder / "model.safetensors", vision)
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_classifier(str(vision), label_names=LABELS)
+    with pytest.raises(ModelError, match=r"is no encoder that can classify but a vit; choose an encoder"):
+        require_encoder(str(vision))
 
 
 def test_the_code_of_a_model_is_not_run(model_copy: Path, tmp_path: Path) -> None:
