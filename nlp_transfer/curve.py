@@ -11,10 +11,10 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +28,15 @@ from nlp_transfer.diagnostics.learning_curves import (
     labels_saved_finding,
 )
 from nlp_transfer.diagnostics.transfer import gap_closed, gap_closed_finding
-from nlp_transfer.errors import ConfigError
+from nlp_transfer.errors import ConfigError, DataError
 from nlp_transfer.evaluation.predicted import predictions_folder, read_predicted
 from nlp_transfer.findings import Finding
 from nlp_transfer.recipes_by_task import recipe_class
 from nlp_transfer.reporting.report import TransferReport
 from nlp_transfer.runs import write_json, write_text
+
+if TYPE_CHECKING:
+    from nlp_transfer.recipe import TransferRecipe
 
 logger = logging.getLogger(__name__)
 # What a task's curve is held against: the system that learns from the target alone.
@@ -98,7 +101,8 @@ def run_curve(config: RecipeConfig, *, sizes: Sequence[int], seeds: int) -> Lear
         seeds: how many, from 0.
 
     Raises:
-        ConfigError: no size, or no seed.
+        ConfigError: no size, or no seed; or a folder holds another run.
+        DataError: the target has fewer training rows than the largest size, or cannot be used.
     """
     from nlp_transfer.reporting.curve_report import curve_figure, curve_markdown
     from nlp_transfer.reporting.figures import save_figure
@@ -107,12 +111,14 @@ def run_curve(config: RecipeConfig, *, sizes: Sequence[int], seeds: int) -> Lear
         raise ConfigError("give sizes of 1 or more and at least one seed: --sizes 16,64,256 --seeds 3")
     folder = Path(config.output_dir).expanduser()
     ordered = sorted(set(sizes))
+    runs = {size: recipe_class(config.task)(_at_size(config, size=size, seeds=seeds)) for size in ordered}
+    _require_runnable(folder, runs)
     reports: dict[int, TransferReport] = {}
     for place, size in enumerate(ordered):
         began = time.perf_counter()
         logger.info("curve: size %s, %d of %d", f"{size:,}", place + 1, len(ordered))
-        chosen = _at_size(config, size=size, seeds=seeds)
-        reports[size] = recipe_class(config.task)(chosen).run()
+        # Let go of once it is over: it holds its data.
+        reports[size] = runs.pop(size).run()
         left = (time.perf_counter() - began) * (len(ordered) - place - 1)
         if left:
             logger.info("curve: at least %.0f minutes left, if larger sizes took no longer", left / 60)
@@ -125,6 +131,29 @@ def run_curve(config: RecipeConfig, *, sizes: Sequence[int], seeds: int) -> Lear
     write_text(folder / "report.html", _page(curve, reports[ordered[-1]], _at(folder, ordered[-1])))
     logger.info("the report's page with the curves: %s", folder / "report.html")
     return curve
+
+
+def _require_runnable(folder: Path, runs: Mapping[int, TransferRecipe]) -> None:
+    """Look at all folders and at the largest size before the first one is trained."""
+    from nlp_transfer.training.processes import computed_on_main
+
+    computed_on_main(lambda: _require_no_run(folder))
+    for run in runs.values():
+        run.require_own_folder()
+    largest = max(runs)
+    try:
+        runs[largest].check()
+    except DataError as error:
+        raise DataError(f"at size {largest:,}: {error}") from error
+
+
+def _require_no_run(folder: Path) -> None:
+    """Refuse a run's folder, whose report.html would be written over."""
+    if any((folder / name).exists() for name in ("config.yaml", "report.json")):
+        raise ConfigError(
+            f"output_dir {folder} holds a run, whose report.html the curve's would replace; give the curve "
+            f"one of its own: output_dir={folder}_curve"
+        )
 
 
 def _page(curve: LearningCurve, report: TransferReport, run: Path) -> str:

@@ -64,6 +64,14 @@ def _reason(error: BaseException) -> str | None:
     return None
 
 
+def file_in_the_way(folder: Path) -> Path | None:
+    """Return the file that stands where a folder, or one that it lies in, would have to be; None where none
+    does.
+    """
+    places = (folder, *folder.parents)
+    return next((place for place in places if place.exists() and not place.is_dir()), None)
+
+
 @contextmanager
 def write_failures_told(what: str, advice: str) -> Iterator[None]:
     """Word what a disk does in the body as one error.

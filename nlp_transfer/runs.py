@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from nlp_transfer.disk import PART, sync_files
+from nlp_transfer.disk import PART, file_in_the_way, sync_files
 from nlp_transfer.errors import ConfigError, RunError
 
 REPORTED_PACKAGES = (
@@ -170,14 +170,11 @@ class RunFolder:
         """
         from filelock import FileLock, Timeout
 
+        self._require_no_file()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(self.path / ".lock")
             self._lock.acquire(timeout=0)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise ConfigError(
-                f"output_dir {self.path} is a file; name a folder, or one that does not exist yet"
-            ) from error
         except Timeout as error:
             raise RunError(
                 f"another run is at work in {self.path}; wait for it or choose another output_dir"
@@ -190,6 +187,15 @@ class RunFolder:
             self._lock.release()
             raise
         self._sweep()
+
+    def require_own(self) -> None:
+        """Check that `hold` would not refuse the folder; nothing is made.
+
+        Raises:
+            ConfigError: it is or lies in a file, or holds a run with another configuration.
+        """
+        self._require_no_file()
+        self._require_same_config()
 
     def release(self) -> None:
         """Give the lock back; a process that does not hold it gives nothing back."""
@@ -234,6 +240,16 @@ class RunFolder:
     def _state(self) -> dict[str, Any]:
         path = self.path / "state.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def _require_no_file(self) -> None:
+        try:
+            file = file_in_the_way(self.path)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise ConfigError(f"output_dir {self.path} cannot be written: {error}") from error
+        if file is None:
+            return
+        where = "is a file" if file == self.path else f"cannot be made: {file} is a file and no folder"
+        raise ConfigError(f"output_dir {self.path} {where}; name a folder, or one that does not exist yet")
 
     def _require_same_config(self) -> None:
         path = self.path / "config.yaml"

@@ -68,7 +68,7 @@ class StagedRun(ABC):
         wait_at_most(
             {**self.config.training, **self.config.adaptation.training}.get("ddp_timeout", WAITING_SECONDS)
         )
-        folder = RunFolder(self.folder, resolved_config=write_yaml(self._resolved()), main=self._is_main())
+        folder = self._closed_folder()
         # A folder that is refused stops all processes, not the one alone that holds it.
         self._on_main(folder.hold)
         self._open_folder = folder
@@ -82,6 +82,17 @@ class StagedRun(ABC):
         finally:
             self._open_folder = None
             folder.release()
+
+    def require_own_folder(self) -> None:
+        """Check that the run may write into its folder; nothing is made.
+
+        Raises:
+            ConfigError: the folder is or lies in a file, or holds a run with another configuration.
+        """
+        self._on_main(self._closed_folder().require_own)
+
+    def _closed_folder(self) -> RunFolder:
+        return RunFolder(self.folder, resolved_config=write_yaml(self._resolved()), main=self._is_main())
 
     def _require_folder(self) -> RunFolder:
         if self._open_folder is None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nlp_transfer.curve import LearningCurve, gaps_closed, run_curve, summed_up
-from nlp_transfer.errors import ConfigError
+from nlp_transfer.errors import ConfigError, DataError
 from nlp_transfer.reporting.report import TransferReport
 
 
@@ -69,6 +69,36 @@ def test_senseless_sizes_and_seeds_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="--sizes 16,64,256 --seeds 3"):
         run_curve(make_recipe(tmp_path / "run").config, sizes=sizes, seeds=seeds)
+
+
+@pytest.mark.parametrize("sizes", [[16, 9999], [9999, 16]])
+def test_a_size_beyond_the_rows_is_refused_before_anything_is_trained(
+    make_recipe: Any, tmp_path: Path, sizes: list[int], trained: list[str]
+) -> None:
+    with pytest.raises(DataError, match=r"at size 9,999: data.target.train_size is 9999 and only 96 "):
+        run_curve(make_recipe(tmp_path / "run").config, sizes=sizes, seeds=1)
+    assert not trained and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("size-32/config.yaml", r"size-32 holds a run with another configuration"),
+        ("size-32", r"size-32 is a file; name a folder"),
+        ("report.json", r"run holds a run, whose report.html .*output_dir=.*run_curve"),
+        ("config.yaml", r"run holds a run, whose report.html .*output_dir=.*run_curve"),
+    ],
+)
+def test_a_folder_with_something_else_is_refused_before_anything_is_trained(
+    make_recipe: Any, tmp_path: Path, place: str, message: str, trained: list[str]
+) -> None:
+    file = tmp_path / "run" / place
+    file.parent.mkdir(parents=True)
+    file.write_text("task: other\n")
+    with pytest.raises(ConfigError, match=message):
+        run_curve(make_recipe(tmp_path / "run").config, sizes=[16, 32], seeds=1)
+    assert not trained
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
 def test_the_gap_to_learning_from_the_target_alone_is_closed_by_half(tmp_path: Path) -> None:
