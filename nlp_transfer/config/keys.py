@@ -275,9 +275,9 @@ class AdaptationConfig:
 class EvaluationConfig:
     """What the adapted model is compared with, and how."""
 
-    baselines: list[System] = Field(default_factory=list)
-    """Systems to score beside `adapted`. Where it is left out: all of the task, for sentiment `target_only`
-    where there is a source model and `scratch` where there is none."""
+    baselines: list[System] = Field(default_factory=list, json_schema_extra={"left_out": "all of the task"})
+    """Systems to score beside `adapted`; [] is none. Where it is left out: all of the task, for sentiment
+    `target_only` where there is a source model and `scratch` where there is none."""
     bootstrap: int = Field(default=1000, ge=100, le=1_000_000)
     """Resamples behind every interval and paired test."""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)

@@ -64,6 +64,9 @@ def _class_words(hint: Any) -> str:
 def _default(field: Any) -> str:
     if field.is_required():
         return "required"
+    # What is not in the field itself: reading.py fills it in.
+    if field.json_schema_extra is not None:
+        return f"default: {field.json_schema_extra['left_out']}"
     value = field.get_default(call_default_factory=True, validated_data={})
     if dataclasses.is_dataclass(value):
         return "default: all its own defaults"

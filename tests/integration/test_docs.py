@@ -437,6 +437,7 @@ def test_the_keys_of_every_section_are_written_out_with_their_words():
         "- **`rank`** (whole number, at least 1; default: `16`). Rank of LoRA's matrices (peft's r)."
         in written
     )
+    assert re.search(r"- \*\*`baselines`\*\* \(list of [^;]*; default: all of the task\)\.", written)
     assert "- **`target`** (section; required). The domain to adapt to." in written
 
 

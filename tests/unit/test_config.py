@@ -380,9 +380,15 @@ def test_an_output_dir_that_cannot_be_named_is_refused(name: str, tmp_path: Path
 def test_an_output_dir_that_is_a_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_text("mine")
-    for output_dir in (path, path / "run"):
+    for output_dir, message in (
+        (path, f"^output_dir {path} is a file; name a folder"),
+        (
+            path / "a" / "run",
+            f"^output_dir {path}/a/run cannot be made: {path} is a file and no folder; name",
+        ),
+    ):
         with (
-            pytest.raises(ConfigError, match=r"out.* is a file; name a folder"),
+            pytest.raises(ConfigError, match=message),
             RunFolder(output_dir, resolved_config=""),
         ):
             pass
