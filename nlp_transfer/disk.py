@@ -6,6 +6,7 @@ runs.py's.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nlp_transfer.errors import RunError, TransferError
+from nlp_transfer.errors import ConfigError, RunError, TransferError
 
 # Names of temporary files and folders end with this: what a killed run leaves is known by it.
 PART = ".part"
@@ -66,10 +67,25 @@ def _reason(error: BaseException) -> str | None:
 
 def file_in_the_way(folder: Path) -> Path | None:
     """Return the file that stands where a folder, or one that it lies in, would have to be; None where none
-    does.
+    does. A place that cannot be looked at is left to whoever writes there.
     """
     places = (folder, *folder.parents)
-    return next((place for place in places if place.exists() and not place.is_dir()), None)
+    with contextlib.suppress(OSError, ValueError):  # ValueError: a NUL in the name
+        return next((place for place in places if place.exists() and not place.is_dir()), None)
+    return None
+
+
+def require_folder_of(file: Path) -> None:
+    """Check that no file stands where a file's folder would have to be.
+
+    Raises:
+        ConfigError: one does.
+    """
+    blocking = file_in_the_way(file.expanduser().parent)
+    if blocking is not None:
+        raise ConfigError(
+            f"{file} cannot be written: {blocking} is a file and no folder; name a file somewhere else"
+        )
 
 
 @contextmanager

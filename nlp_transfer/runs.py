@@ -242,10 +242,7 @@ class RunFolder:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def _require_no_file(self) -> None:
-        try:
-            file = file_in_the_way(self.path)
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            raise ConfigError(f"output_dir {self.path} cannot be written: {error}") from error
+        file = file_in_the_way(self.path)
         if file is None:
             return
         where = "is a file" if file == self.path else f"cannot be made: {file} is a file and no folder"

@@ -17,6 +17,7 @@ from nlp_transfer.chain import Outcome, chain_file
 from nlp_transfer.config import RecipeConfig
 from nlp_transfer.data.pairs import TransferPairs
 from nlp_transfer.data.parallel import load_transfer_pairs
+from nlp_transfer.disk import require_folder_of
 from nlp_transfer.domain_texts import Samples, translation_samples
 from nlp_transfer.errors import ConfigError, DataError, RunError
 from nlp_transfer.evaluation.translation_scores import PRIMARY
@@ -158,7 +159,12 @@ class TranslationTransfer(TransferRecipe):
         return build_report(self, data, systems=[*self.baselines(), "adapted"])
 
     def write_test_sources(self, path: Path) -> None:
-        """Write the target's test sources to a file, a line each, for another system to translate."""
+        """Write the target's test sources to a file, a line each, for another system to translate.
+
+        Raises:
+            ConfigError: the file cannot be written there.
+        """
+        require_folder_of(path)
         sources = [" ".join(text.split()) for text in self.data.target.test.sources]
         try:
             write_text(path, "".join(f"{text}\n" for text in sources))

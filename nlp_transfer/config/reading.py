@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from nlp_transfer.config.keys import BASELINES, SECTIONS, RecipeConfig
 from nlp_transfer.config.problems import domain_problems, training_problems
+from nlp_transfer.config.reference import kinds_at, type_words
 from nlp_transfer.config.yaml_text import read_yaml
 from nlp_transfer.errors import ConfigError, did_you_mean
 
@@ -120,7 +122,7 @@ def parse_config(content: Mapping[str, Any], *, where: str = "the configuration"
     try:
         config = TypeAdapter(RecipeConfig).validate_python(_with_baselines(content))
     except ValidationError as error:
-        problems += [_describe(problem) for problem in error.errors()]
+        problems += [_describe(problem, content) for problem in error.errors()]
     for section in (("training",), ("source_stage", "training"), ("adaptation", "training")):
         problems += training_problems(content, section)
     if config is not None:
@@ -154,8 +156,14 @@ def as_dict(config: RecipeConfig) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def _describe(problem: Any) -> str:
+def _describe(problem: Any, content: Mapping[str, Any]) -> str:
     """Word one pydantic error with the key's path, what was expected, and the nearest match of a name."""
+    several = kinds_at(problem["loc"])
+    if several is not None:
+        # pydantic has an error for each kind that the value is not.
+        path, hint = several
+        given = functools.reduce(lambda node, name: node[name], path.split("."), content)
+        return f"{path}: cannot be {_shown(given)}; give {type_words(hint).replace('`', '')}"
     path, kind, given = ".".join(str(part) for part in problem["loc"]), problem["type"], problem["input"]
     shown = _shown(given)
     if kind == "unexpected_keyword_argument":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from nlp_transfer.config.keys import SECTIONS
 from nlp_transfer.errors import ConfigError, did_you_mean
@@ -39,21 +40,24 @@ def _section(title: str, section: type) -> str:
 
 def keys_of(section: type) -> list[tuple[str, Any, Any]]:
     """Return name, type and pydantic's field of each key."""
-    hints = get_type_hints(section)
+    hints = get_type_hints(section, include_extras=True)
     known: dict[str, Any] = section.__pydantic_fields__  # type: ignore[attr-defined]
     return [(name, hints[name], field) for name, field in known.items()]
 
 
 def _key(name: str, hint: Any, field: Any) -> str:
-    bounds = [
+    said = "; ".join([", ".join([type_words(hint), *_bounds(field)]), _default(field)])
+    description = " ".join((field.description or _class_words(hint)).split())
+    return f"- **`{name}`** ({said}). {description}"
+
+
+def _bounds(field: Any) -> list[str]:
+    return [
         words.format(getattr(limit, bound))
         for limit in field.metadata
         for bound, words in BOUNDS.items()
         if hasattr(limit, bound)
     ]
-    said = "; ".join([", ".join([type_words(hint), *bounds]), _default(field)])
-    description = " ".join((field.description or _class_words(hint)).split())
-    return f"- **`{name}`** ({said}). {description}"
 
 
 def _class_words(hint: Any) -> str:
@@ -78,6 +82,21 @@ def _as_yaml(value: Any) -> str:
     return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
+def kinds_at(location: Sequence[Any]) -> tuple[str, Any] | None:
+    """Return path and type of the key at or above a place that takes values of several kinds, null aside.
+
+    >>> kinds_at(("adaptation", "rank", "x")), kinds_at(("data", "target", "path", "str"))[0]
+    (None, 'data.target.path')
+    """
+    for depth, name in enumerate(location):
+        section = SECTIONS.get(".".join(map(str, location[:depth])))
+        hint = {key: of for key, of, _ in keys_of(section)}.get(name) if section else None
+        kinds = set(get_args(hint)) - {types.NoneType}
+        if get_origin(hint) in (Union, types.UnionType) and len(kinds) > 1:
+            return ".".join(map(str, location[: depth + 1])), hint
+    return None
+
+
 def type_words(hint: Any) -> str:
     """Write a type for a person who writes YAML.
 
@@ -85,16 +104,22 @@ def type_words(hint: Any) -> str:
     ('whole number or null', 'list of text', '`full` or `lora`')
     """
     origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return " ".join([type_words(parts[0]), " and ".join(_bounds(parts[1]))])
     if origin is Literal:
         return " or ".join(f"`{part}`" for part in parts)
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(type_words(part) for part in parts))
+    if origin in (list, tuple, dict):
+        return _container_words(origin, parts)
+    return NAMES.get(hint, "section")
+
+
+def _container_words(origin: Any, parts: Sequence[Any]) -> str:
     if origin is list:
         return f"list of {type_words(parts[0])}"
     if origin is tuple:
         return f"[{', '.join(type_words(part) for part in parts)}]"
-    if origin is dict:
-        return "section of " + (
-            "names and values" if parts[1] is Any else f"{type_words(parts[0])}: {type_words(parts[1])}"
-        )
-    return NAMES.get(hint, "section")
+    return "section of " + (
+        "names and values" if parts[1] is Any else f"{type_words(parts[0])}: {type_words(parts[1])}"
+    )

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, TextIO
 
 from nlp_transfer.data.tables import FORMATS, Row, format_of
 from nlp_transfer.data.texts import whole_characters
-from nlp_transfer.disk import PART, write_failures_told
+from nlp_transfer.disk import PART, require_folder_of, write_failures_told
 from nlp_transfer.errors import ConfigError, DataError
 
 TABLE_FORMATS = ("csv", "tsv", "jsonl")
@@ -38,13 +38,15 @@ def output_format(
         what: names the results in messages, such as "predictions".
 
     Raises:
-        ConfigError: the input or the output is a folder, or the output of a format that is not written.
+        ConfigError: the input or the output is a folder, or the output is of a format that is not written or
+            cannot be in its place.
     """
     if source is not None and source.is_dir():
         raise ConfigError(f"{source} is a folder; name a file in it")
     if output is not None:
         if output.is_dir():
             raise ConfigError(f"{output} is a folder; name a file")
+        require_folder_of(output)
         # By the last suffix alone: a compressed file (`.csv.gz`) is read, not written.
         chosen = FORMATS.get(output.suffix.lower())
         if chosen not in written:

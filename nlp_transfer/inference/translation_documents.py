@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nlp_transfer.data.po_files import read_po_file
+from nlp_transfer.disk import require_folder_of
 from nlp_transfer.errors import ConfigError, DataError, ModelError
 from nlp_transfer.inference.catalogue import fill_catalogue
 from nlp_transfer.inference.long_texts import CutText, TooLong, cut_texts, translate_cut_texts
@@ -110,6 +111,8 @@ def _translate_catalogue(
 ) -> None:
     if output is not None and (output.is_dir() or output.suffix.lower() not in CATALOGUE_SUFFIXES):
         raise ConfigError(f"{output}: a gettext catalogue is written to a .po file")
+    if output is not None:
+        require_folder_of(output)
     try:
         content = source.read_bytes()
     except OSError as error:

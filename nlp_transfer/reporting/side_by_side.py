@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from nlp_transfer.disk import require_folder_of
 from nlp_transfer.errors import ConfigError
 from nlp_transfer.reporting import cells, plots, tables
 from nlp_transfer.reporting.cells import NONE, SECONDS, Cell, Column, Row, Table
@@ -171,6 +172,7 @@ def save_page(found: SideBySide, path: Path) -> None:
         ConfigError: the file cannot be written there.
     """
     path = path.expanduser()
+    require_folder_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, side_by_side_html(found))

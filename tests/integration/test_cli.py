@@ -31,7 +31,8 @@ def recipe(tmp_path: Path, tiny_model: Any, domains: dict[str, Path]) -> Callabl
     def write(**changes: Any) -> Path:
         quick = {"evaluation__baselines": ["majority"], "training__max_steps": 4, **changes}
         path = tmp_path / "recipe.yaml"
-        path.write_text(write_yaml(easy_recipe(tmp_path / "run", tiny_model("bert"), domains, **quick)))
+        folder = Path(quick.pop("output_dir", tmp_path / "run"))
+        path.write_text(write_yaml(easy_recipe(folder, tiny_model("bert"), domains, **quick)))
         return path
 
     return write
@@ -62,6 +63,11 @@ def without_weights(folder: Path) -> dict[str, Any]:
 def folder_is_a_file(folder: Path) -> dict[str, Any]:
     (folder / "run").write_text("mine")
     return {}
+
+
+def folder_in_a_file(folder: Path) -> dict[str, Any]:
+    (folder / "mine").write_text("mine")
+    return {"output_dir": str(folder / "mine" / "run")}
 
 
 def damaged_download(folder: Path) -> dict[str, Any]:
@@ -162,6 +168,10 @@ BAD_RECIPES: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
         "which is not installed",
     ),
     "an output folder that is a file": (folder_is_a_file, "output_dir {folder}/run is a file; name a folder"),
+    "an output folder within a file": (
+        folder_in_a_file,
+        "output_dir {folder}/mine/run cannot be made: {folder}/mine is a file and no folder; name a folder",
+    ),
     "a model folder that is not there": (
         lambda folder: {"model__path": str(folder / "absent")},
         "there is no folder {folder}/absent",
@@ -208,7 +218,9 @@ BAD_RECIPES: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
 
 
 OF_THE_TRAINING = BAD_RECIPES["arguments that contradict each other"][1]
-NOT_OF_THE_DATA = [BAD_RECIPES["an output folder that is a file"][1]]
+NOT_OF_THE_DATA = [
+    BAD_RECIPES[name][1] for name in ("an output folder that is a file", "an output folder within a file")
+]
 
 
 @pytest.mark.parametrize("command", ["run", "check"])
@@ -274,6 +286,14 @@ BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
     "a translation model without a name": (["translate", "  ", "good"], "the model's name is empty"),
     "a published model without a name": (["push", "", "ada/mine"], "the run's name is empty"),
     "no such run": (["evaluate", "absent.yaml"], "no recipe at absent.yaml"),
+    "an output within a file": (
+        ["predict", "./absent", "good", "--output", "list.yaml/x.csv"],
+        "list.yaml/x.csv cannot be written: list.yaml is a file and no folder; name a file somewhere else",
+    ),
+    "an output folder within a file": (
+        ["translate", "./absent", "good", "--output", "list.yaml/a/x.txt"],
+        "list.yaml/a/x.txt cannot be written: list.yaml is a file and no folder",
+    ),
     "no such input": (["predict", "./absent", "--input", "absent.csv"], "no file at absent.csv"),
     "texts and a file": (
         ["predict", "./absent", "good", "--input", "a.csv"],

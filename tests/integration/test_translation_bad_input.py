@@ -222,6 +222,8 @@ def test_check_writes_the_test_sources_and_says_what_is_there(
     assert lines and set(lines) <= set(english(120))
     ended = call("-q", "check", recipe(), "--write-test", tmp_path / "no" / "folder.txt")
     assert ended.status == 2 and "folder.txt cannot be written" in ended.err
+    ended = call("-q", "check", recipe(), "--write-test", file / "x.csv")
+    assert ended.status == 2 and f"x.csv cannot be written: {file} is a file and no folder" in ended.err
 
 
 def test_a_recipe_is_run_and_its_model_translates(recipe: Any, call: Call, tmp_path: Path) -> None:

@@ -202,6 +202,21 @@ def test_a_file_with_overrides_is_one_recipe(tmp_path: Path) -> None:
         ({"adaptation__method": 3}, "adaptation.method: cannot be 3; one of full, lora, probe, lp_ft"),
         ({"evaluation__seeds": 3}, "evaluation.seeds: must be a list, such as [0, 1], got 3"),
         ({"data__target__train_size": "all"}, "data.target.train_size: must be a whole number, got 'all'"),
+        *(
+            ({"adaptation__mix": mix}, "adaptation.mix: cannot be " + shown)
+            for mix, shown in [
+                (2, "2; give best or balanced or number at least 0 and at most 1 or null"),
+                ("bst", "'bst'; give best or balanced or number"),
+            ]
+        ),
+        (
+            {"adaptation__target_modules": 3},
+            "adaptation.target_modules: cannot be 3; give auto or all-linear or",
+        ),
+        (
+            {"data__target__path": [1, "a.csv"]},
+            "data.target.path: cannot be [1, 'a.csv']; give text or list of text or null",
+        ),
         ({"adaptation__replay": "much"}, "adaptation.replay: must be a number, got 'much'"),
         (
             {"data__target__train_size": -1},
@@ -247,6 +262,10 @@ def test_a_file_with_overrides_is_one_recipe(tmp_path: Path) -> None:
 )
 def test_a_wrong_key_or_value_is_told_with_its_path(keys: dict[str, Any], message: str) -> None:
     assert any(problem.startswith(message) for problem in problems(**keys)), problems(**keys)
+
+
+def test_a_value_of_none_of_several_kinds_is_one_problem() -> None:
+    assert len(problems(adaptation__mix=2)) == 1
 
 
 PAIRS = {"path": "a", "src_lang": "en", "tgt_lang": "gl"}

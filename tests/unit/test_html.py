@@ -450,5 +450,9 @@ def test_runs_are_listed_where_they_have_no_scores():
 
 def test_a_page_that_cannot_be_written_is_one_message(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cannot be written to .*file/page\.html"):
+    with pytest.raises(
+        ConfigError, match=r"file/page\.html cannot be written: .*/file is a file and no folder"
+    ):
         save_page(side_by_side(), tmp_path / "file" / "page.html")
+    with pytest.raises(ConfigError, match=r"cannot be written to .*/aaa"):
+        save_page(side_by_side(), tmp_path / ("a" * 300))

@@ -252,6 +252,11 @@ BAD_INPUTS: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
         {"source": "in.po", "output": "out.csv"},
         "out.csv: a gettext catalogue is written to a .po file",
     ),
+    "a catalogue within a file": (
+        {"in.po": PO.encode()},
+        {"source": "in.po", "output": "in.po/out.po"},
+        "in.po is a file and no folder; name a file somewhere else",
+    ),
     "rows as a catalogue": (
         {"in.txt": b"a\n"},
         {"source": "in.txt", "output": "out.po"},
