@@ -134,7 +134,7 @@ def require_code(code: str, *, key: str) -> None:
 
     # Of the languages' codes none is longer: "thai" is a name.
     with contextlib.suppress(LanguageTagError):
-        if len(Language.get(standard(code)).language or code) <= 3:
+        if len(Language.get(standard(code.partition("@")[0])).language or code) <= 3:
             return
     named = _code_named(code)
     hint = f"did you mean {named}?" if named else "codes are like en, gl, pt_BR or glg_Latn"
@@ -251,8 +251,13 @@ def written_like(wanted: str, example: str) -> str:
     ('ast_Latn', 'ast_XX', 'pt_BR')
     """
     import langcodes
+    from langcodes.tag_parser import LanguageTagError
 
-    tag = langcodes.Language.get(standard(wanted))
+    try:
+        tag = langcodes.Language.get(standard(wanted))
+    except LanguageTagError:
+        # A catalogue's modifier can be longer than a part of a tag: sr@ijekavianlatin.
+        tag = langcodes.Language.get(standard(wanted.partition("@")[0]))
     if len(example) == 8 and example[3] == "_":
         # A code that nobody knows has no longer form, and no likely script.
         with contextlib.suppress(LookupError):

@@ -108,7 +108,7 @@ def test_a_new_code_is_written_as_the_models_are(wanted: str, example: str, expe
 @pytest.mark.parametrize(
     "code",
     ["gl", "nn", "ast", "glg", "fra_Latn", "por_Latn", "pt_BR", "zh_CN", "zh-Hant", "en_XX", "ca@valencia",
-     "es_419", "gl_ES.UTF-8", "kmr_Latn", "zz"],
+     "es_419", "gl_ES.UTF-8", "kmr_Latn", "sr@ijekavianlatin", "zz"],
 )  # fmt: skip
 def test_the_codes_of_users_files_and_models_are_codes(code: str) -> None:
     require_code(code, key="tgt_lang")
@@ -130,6 +130,11 @@ def test_the_codes_of_users_files_and_models_are_codes(code: str) -> None:
 def test_what_is_no_code_is_answered_with_the_code(code: str, hint: str) -> None:
     with pytest.raises(DataError, match=f"^tgt_lang: '{code}' is no language code; {hint}"):
         require_code(code, key="tgt_lang")
+
+
+def test_a_modifier_that_no_tag_has_room_for_is_no_obstacle() -> None:
+    assert written_like("sr@ijekavianlatin", "eng_Latn") == "srp_Cyrl"
+    assert written_like("sr@ijekavianlatin", "en_XX") == "sr_XX"
 
 
 def test_a_language_has_an_english_name() -> None:
