@@ -304,6 +304,7 @@ SEEDS = "; mean ± sample deviation (seeds)"
 SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], list[str]]], ...] = (
     ("quality_*", SEEDS, quality),
     ("training_speed", "", training_speed),
+    ("frozen_layers", "", times_faster),
     ("predict_speed", "", times_faster),
     ("translation_training_speed", "", times_faster),
     ("translate_speed", "", times_faster),
