@@ -37,6 +37,8 @@ LEARNT_FROM: dict[str, tuple[tuple[str, ...], str]] = {
     "adapted": (("source", "target"), ", then "),
 }
 UNTRAINED = ("majority", "copy")
+# What learns `adaptation.unlabelled` too.
+LEARN_TEXTS = ("target_only", "adapted")
 FROM_SOURCE_MODEL = ("zero_shot", "adapted")
 # Another program's output, under whatever name it came.
 LEARNT_ELSEWHERE = "not known (external)"
@@ -155,7 +157,8 @@ class TransferReport:
             return LEARNT_ELSEWHERE
         domains, joint = LEARNT_FROM[system]
         config = self.content["provenance"].get("config") or {}
-        texts = "texts" if config.get("adaptation", {}).get("unlabelled") else ""
+        learns_texts = system in LEARN_TEXTS and config.get("adaptation", {}).get("unlabelled")
+        texts = "texts" if learns_texts else ""
         given = {"target": "target" if self.labels_seen("target") != 0 else texts}
         given["source"] = "source" if self.labels_seen("source") or "source" in self.domains else ""
         has_stage = bool(given["source"]) and config.get("source_stage", {}) is not None

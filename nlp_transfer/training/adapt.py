@@ -35,10 +35,9 @@ from nlp_transfer.training.class_weights import class_weights
 from nlp_transfer.training.finishing import finished
 from nlp_transfer.training.fit import FitResult, TrainingRun, fit, parameter_counts
 from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
-from nlp_transfer.training.mixing import Mixing, Weights, mixing_for, set_mix, trained_weights
+from nlp_transfer.training.mixing import Mixing, mixing_for
 from nlp_transfer.training.passes import ends_by_steps, mixture, passes_of
 from nlp_transfer.training.unlabelled import (
-    GUESSES_KEPT,
     SAVED_SHARE,
     Unlabelled,
     after_labels,
@@ -154,15 +153,16 @@ def train_classifier(
         )
 
     earlier: list[FitResult] = []
-    by_labels: Weights | None = None
     if unlabelled is not None:
-        if learns_labels_first(unlabelled, train, plan.arguments):
+        labels_first = learns_labels_first(unlabelled, train, plan.arguments)
+        if labels_first:
             earlier.append(learn(model, plan, run.before("labels")))
-            by_labels = trained_weights(model)
             left = after_labels(training_arguments(len(train), procedure))
             plan = budget(train, replayed, dataclasses.replace(procedure, arguments=left))
         plan = with_unlabelled(plan, unlabelled, replayed, procedure, dev=len(dev) > 0)
-        model = learning_from(model, loaded, unlabelled, start=start, revision=revision)
+        model = learning_from(
+            model, loaded, unlabelled, start=start, revision=revision, after_labels=labels_first
+        )
         mixing = None if mixing is None else mixing.inside("classifier")
         if unlabelled.method == "mlm":
             length = procedure.max_length_tokens
@@ -171,8 +171,6 @@ def train_classifier(
     result = learn(model, plan, run, mixing)
     result = dataclasses.replace(result, seconds=result.seconds + sum(each.seconds for each in earlier))
     model = result.model.classifier if isinstance(result.model, MixedClassifier) else result.model
-    if by_labels is not None and result.mix is None and not isinstance(procedure.mix, float):
-        set_mix(model, by_labels, trained_weights(model), alpha=GUESSES_KEPT)
     model = finished(model, base=start, label_names=procedure.label_names, adapter_folder=adapter_folder)
     return Trained(model, loaded.tokenizer, result, trainable, total)
 

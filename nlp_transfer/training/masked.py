@@ -180,6 +180,9 @@ class MaskedWords(nn.Module):
     def after_step(self, classifier: nn.Module, step: int) -> None:
         """Nothing follows; see `UnlabelledPart`."""
 
+    def after_training(self, classifier: nn.Module) -> None:
+        """Leave the classifier as it is; see `UnlabelledPart`."""
+
     def figures(self) -> dict[str, float]:
         """Return the cross-entropy of a hidden word; see `UnlabelledPart`."""
         seen, self._seen = self._seen, []

@@ -45,6 +45,9 @@ class UnlabelledPart(Protocol):
     def after_step(self, classifier: nn.Module, step: int) -> None:
         """Follow the classifier after so many optimizer steps."""
 
+    def after_training(self, classifier: nn.Module) -> None:
+        """Settle the classifier's weights, once the step to keep was chosen."""
+
     def figures(self) -> dict[str, float]:
         """Return what the history tells of the steps since it was last asked."""
 
@@ -99,6 +102,9 @@ class _PartOfTraining(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.model.part.after_step(self.model.classifier, state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.model.part.after_training(self.model.classifier)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if logs and "loss" in logs:

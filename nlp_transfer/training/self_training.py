@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from nlp_transfer.training.mixed_batches import Inputs
+from nlp_transfer.training.mixing import set_mix, trained_weights
 
 
 def confident(probabilities: torch.Tensor, threshold: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,10 +52,15 @@ class AveragedTeacher(nn.Module):
         student: the classifier; the teacher starts as its copy.
         threshold: guesses that are less likely are not learnt.
         averaging: share of the teacher that stays at each step, see `kept_share`.
+        change_kept: share of what the training changes that the student keeps at its end.
     """
 
-    def __init__(self, student: nn.Module, *, threshold: float, averaging: float) -> None:
+    def __init__(
+        self, student: nn.Module, *, threshold: float, averaging: float, change_kept: float = 1.0
+    ) -> None:
         super().__init__()
+        self.change_kept = change_kept
+        self._before = trained_weights(student) if change_kept < 1 else None
         self.teacher = copy.deepcopy(student).requires_grad_(False)
         self.threshold, self.averaging = threshold, averaging
         self._seen: list[torch.Tensor] = []
@@ -87,6 +93,12 @@ class AveragedTeacher(nn.Module):
     def after_step(self, classifier: nn.Module, step: int) -> None:
         """Move the teacher towards the student; see `UnlabelledPart`."""
         average_into(self.teacher, classifier, kept=kept_share(step, averaging=self.averaging))
+
+    @torch.no_grad()
+    def after_training(self, classifier: nn.Module) -> None:
+        """Keep a share of the change; see `UnlabelledPart`."""
+        if self._before is not None:
+            set_mix(classifier, self._before, trained_weights(classifier), alpha=self.change_kept)
 
     def figures(self) -> dict[str, float]:
         """Return the share of unlabelled rows whose guess was sure; see `UnlabelledPart`."""

@@ -30,7 +30,7 @@ WEIGHTS = {"self_training": 1.0, "mlm": 0.5}
 WORD_PASSES = 3
 # `self_training` beside labelled rows: these are learnt alone first, so that the first guesses are the
 # target's already; this share of their passes and of the learning rate is left for what follows, and so much
-# of what it changes is kept where no dev rows choose. Guesses help on one draw of labels and harm on another;
+# of what it changes is kept. Guesses help on one draw of labels and harm on another;
 # half of the change keeps the help and hardly harms (benchmarks/results/defaults.json).
 PASSES_LEFT, RATE_LEFT, GUESSES_KEPT = 1 / 3, 0.5, 0.5
 # A run without dev rows saves no step; one over much unlabelled text is too long to start again.
@@ -105,6 +105,7 @@ def learning_from(
     *,
     start: str,
     revision: str | None,
+    after_labels: bool,
 ) -> MixedClassifier:
     """Build what the Trainer gets: the classifier and the part that unlabelled texts teach.
 
@@ -114,10 +115,16 @@ def learning_from(
         unlabelled: the texts, and how they are learnt.
         start: what the classifier was loaded from.
         revision: its Hub revision.
+        after_labels: whether the classifier has learnt the target's labels already.
     """
     weight = WEIGHTS[unlabelled.method] if unlabelled.weight is None else unlabelled.weight
     if unlabelled.method == "self_training":
-        teacher = AveragedTeacher(model, threshold=unlabelled.threshold, averaging=unlabelled.averaging)
+        teacher = AveragedTeacher(
+            model,
+            threshold=unlabelled.threshold,
+            averaging=unlabelled.averaging,
+            change_kept=GUESSES_KEPT if after_labels else 1.0,
+        )
         return MixedClassifier(model, teacher, weight=weight)
     layer = word_layer(
         unlabelled.words_from or start,

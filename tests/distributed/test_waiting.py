@@ -22,6 +22,8 @@ def test_a_recipe_says_how_long_the_others_wait(
     recipe = easy_recipe(tmp_path / "run", Path("no-model"), domains, training=given)
     ended = launch(*CPU_2, str(TESTS / "waiting.py"), str(tmp_path), json.dumps(recipe))
     assert ended.returncode == 0, ended.stderr
+    # Gloo's threads would abort a process that ends inside its group.
+    assert [(tmp_path / f"{rank}.left").read_text() for rank in (0, 1)] == ["True", "True"]
     found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
     for seconds in found:
         assert seconds["joined"] == A_DAY

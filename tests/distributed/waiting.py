@@ -5,6 +5,7 @@ Where its recipe has a `ddp_timeout` the main process then takes longer than tha
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ def timeout_seconds() -> float:
 
 
 def main() -> None:
+    from torch import distributed
     from transformers import TrainingArguments
 
     from nlp_transfer.config import parse_config
@@ -29,6 +31,9 @@ def main() -> None:
     from nlp_transfer.training.processes import computed_on_main, is_main
 
     folder, recipe = Path(sys.argv[1]), json.loads(sys.argv[2])
+    # What is registered first is called last: after the group was left.
+    left = folder / f"{os.environ['RANK']}.left"
+    atexit.register(lambda: left.write_text(str(not distributed.is_initialized())))
     is_main()
     seconds: dict[str, Any] = {"joined": timeout_seconds()}
     # What a training makes of itself does not change it.

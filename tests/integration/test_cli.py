@@ -461,6 +461,10 @@ def test_predict_labels_texts_from_a_run_folder(finished: Path, call: Call, tmp_
     assert lines[1].startswith("7,the phone is great,positive,0.")
     as_json = call("predict", finished / "run", "--json", "an ugly lens")
     assert json.loads(as_json.out)["label"] == "negative"
+    assert "blank" not in as_json.err
+    blank = call("predict", finished / "run", "an ugly lens", "  ", "")
+    assert len(blank.out.splitlines()) == 3
+    assert "2 blank text(s) were labelled too" in blank.err
 
 
 def test_translate_answers_lines_and_fills_catalogues(call: Call, tmp_path: Path, monkeypatch: Any) -> None:

@@ -106,6 +106,10 @@ def test_what_is_not_a_report_is_refused(tmp_path, text, message):
     [
         ({}, {"tfidf": "source + target", "zero_shot": "source", "adapted": "source, then target"}),
         ({"train": 0, "dev": 0}, {"probe": "source", "target_only": "nothing", "adapted": "source"}),
+        (
+            {"train": 0, "dev": 0, "unlabelled": {"method": "self_training"}},
+            {"probe": "source", "target_only": "texts", "adapted": "source, then texts"},
+        ),
         ({"stage": None}, {"probe": "source + target", "zero_shot": "nothing", "adapted": "target"}),
     ],
 )
@@ -114,7 +118,10 @@ def test_what_a_system_learnt_from(change, expected):
     if "stage" in change:
         given["provenance"]["config"]["source_stage"] = None
     else:
-        given["provenance"]["data"]["target"] |= change
+        texts = {name: change[name] for name in change if name == "unlabelled"}
+        given["provenance"]["config"].setdefault("adaptation", {}).update(texts)
+        counts = {name: count for name, count in change.items() if name != "unlabelled"}
+        given["provenance"]["data"]["target"] |= counts
     report = TransferReport(given)
     assert {name: report.learnt_from(name) for name in expected} == expected
     assert report.learnt_from("majority") == "nothing"

@@ -22,7 +22,7 @@ from nlp_transfer.data.unlabelled import load_unlabelled
 from nlp_transfer.errors import DataError
 from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models.loading import base_model, load_classifier
-from nlp_transfer.training import adapt, fit
+from nlp_transfer.training import adapt, fit, unlabelled
 from nlp_transfer.training.adapt import Budget, Procedure, Trained, train_classifier, with_unlabelled
 from nlp_transfer.training.masked import hide_words, word_layer
 from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
@@ -324,7 +324,7 @@ def test_half_of_what_guesses_change_is_kept(source_model: Path, tmp_path: Path,
     labelled = TARGET.take(range(16))
     kept = {}
     for share in (0.0, 0.5, 1.0):
-        monkeypatch.setattr(adapt, "GUESSES_KEPT", share)
+        monkeypatch.setattr(unlabelled, "GUESSES_KEPT", share)
         trained = train(source_model, tmp_path / str(share), on=labelled)
         kept[share] = trained.model.state_dict()
     for name, weights in kept[0.5].items():
