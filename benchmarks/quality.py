@@ -28,11 +28,16 @@ OWN_SYSTEMS = ["majority", "tfidf", "zero_shot", "probe", "target_only", "adapte
 
 
 def recipe_config(args: argparse.Namespace, size: int, seed: int, folder: str) -> RecipeConfig:
-    domains: dict[str, Any] = {"target": {**domain(args.target), "train_size": size}, "seed": 0}
+    scored = {"test_size": args.test_size} if args.test_size else {}
+    domains: dict[str, Any] = {
+        "target": {**domain(args.target), "train_size": size, **scored},
+        "seed": 0,
+    }
     if args.source:
         domains["source"] = {
             **domain(args.source),
             **({"train_size": args.source_size} if args.source_size else {}),
+            **scored,
         }
     return parse_config(
         {
@@ -116,6 +121,7 @@ def main() -> None:
     parser.add_argument("--source", default="rotten_tomatoes")
     parser.add_argument("--source-size", type=int, default=None)
     parser.add_argument("--target", default="product_reviews")
+    parser.add_argument("--test-size", type=int, default=None, help="rows scored at most, of each domain")
     parser.add_argument("--sizes", default="16,64,256,1024")
     parser.add_argument("--seeds", default="0,1,2,3,4", help="seeds, by number")
     parser.add_argument("--systems", default=",".join([*OWN_SYSTEMS, "setfit"]))
@@ -123,7 +129,8 @@ def main() -> None:
     args.systems = args.systems.split(",")
     path = RESULTS / f"quality_{args.source}_{args.target}.json"
     results = json.loads(path.read_text()) if path.exists() else {"cells": {}}
-    results["what"] = f"accuracy on {args.target} test rows; source {args.source}; encoder all-MiniLM-L6-v2"
+    source = args.source + (f" ({args.source_size:,} rows)" if args.source_size else "")
+    results["what"] = f"accuracy on {args.target} test rows; source {source}; encoder all-MiniLM-L6-v2"
     results["machine"] = describe_machine()
     for seed in map(int, args.seeds.split(",")):
         for size in map(int, args.sizes.split(",")):

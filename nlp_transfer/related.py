@@ -14,6 +14,7 @@ from nlp_transfer.inference.translated_pairs import translate_pairs
 
 if TYPE_CHECKING:
     from nlp_transfer.inference.translator import Translator
+    from nlp_transfer.models.translation import LoadedTranslator
 
 logger = logging.getLogger(__name__)
 # Languages that translate the dev pairs, of a model that has more; and how many of them by their texts.
@@ -33,25 +34,45 @@ def related_languages(
         chosen: `auto`, or the related language by name.
 
     Raises:
-        ModelError: the chosen language is not the model's, or the model lacks a source language.
+        ModelError: the chosen language is not the model's, or it has none that is near.
     """
     from nlp_transfer.data.languages import find_language, require_language
 
     known = translator.loaded.family.languages()
-    if not known:
-        return {}
-    related = {}
-    for src_lang, tgt_lang in directions:
-        translator.loaded.src_lang(src_lang)
-        if tgt_lang in related or find_language(tgt_lang, known) is not None:
+    related: dict[str, str] = {}
+    for direction in directions:
+        lacking = [
+            language
+            for language in lacking_languages(translator.loaded, direction)
+            if language not in related
+        ]
+        if not lacking:
             continue
         if chosen != "auto":
-            related[tgt_lang] = require_language(chosen, known, model="adaptation.related_lang: the model")
+            name = "adaptation.related_lang: the model"
+            related |= dict.fromkeys(lacking, require_language(chosen, known, model=name))
             continue
-        rows = [row for row, direction in enumerate(pairs.directions) if direction == (src_lang, tgt_lang)]
-        dev = pairs.take(rows)
-        related[tgt_lang] = _best(translator, dev, _candidates(tgt_lang, known, dev.targets))
+        dev = pairs.take([row for row, each in enumerate(pairs.directions) if each == direction])
+        # From a language into itself a model copies, which may look better than a translation.
+        others = [code for code in known if code not in {find_language(each, known) for each in direction}]
+        tried = {
+            language: _candidates(language, others, dev.sources if language == direction[0] else dev.targets)
+            for language in lacking
+        }
+        # Where both sides are new, the source is chosen with the likeliest target, and the target after it.
+        asked_as = {language: candidates[0] for language, candidates in tried.items()}
+        for language, candidates in tried.items():
+            asked_as[language] = _best(translator, dev, language, candidates, asked_as=asked_as)
+        related |= asked_as
     return related
+
+
+def lacking_languages(loaded: LoadedTranslator, direction: Direction) -> list[str]:
+    """Return the languages of a direction that a model is told and does not have, the source's first."""
+    from nlp_transfer.data.languages import find_language
+
+    told = zip(direction, (loaded.source_languages(), loaded.family.languages()), strict=True)
+    return [language for language, known in told if known and find_language(language, known) is None]
 
 
 def _candidates(wanted: str, known: Sequence[str], texts: Sequence[str]) -> list[str]:
@@ -79,19 +100,27 @@ def _candidates(wanted: str, known: Sequence[str], texts: Sequence[str]) -> list
     return found[: MAX_TRIED if texts else 1]
 
 
-def _best(translator: Translator, pairs: Pairs, candidates: Sequence[str]) -> str:
+def _best(
+    translator: Translator,
+    pairs: Pairs,
+    language: str,
+    candidates: Sequence[str],
+    *,
+    asked_as: Mapping[str, str],
+) -> str:
+    """Return the candidate that translates best when it stands for the language."""
     if len(candidates) == 1:
         return candidates[0]
-    tgt_lang = pairs.directions[0][1]
     scores = {
         candidate: _chrf(
-            translate_pairs(translator, pairs, asked_as={tgt_lang: candidate}, num_beams=1), pairs.targets
+            translate_pairs(translator, pairs, asked_as={**asked_as, language: candidate}, num_beams=1),
+            pairs.targets,
         )
         for candidate in candidates
     }
     best = max(scores, key=lambda candidate: scores[candidate])
     listing = ", ".join(f"{candidate} {score:.1f}" for candidate, score in scores.items())
-    logger.info("related language: %s (chrF++ on %d pairs: %s)", best, len(pairs), listing)
+    logger.info("related to %s: %s (chrF++ on %d pairs: %s)", language, best, len(pairs), listing)
     return best
 
 

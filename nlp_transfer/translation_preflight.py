@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import RecipeConfig
+from nlp_transfer.data.languages import require_language
 from nlp_transfer.data.pair_checks import EncodedSide, EncodedSides
 from nlp_transfer.data.pairs import Pairs, TransferPairs
 from nlp_transfer.errors import ConfigError, ModelError
 from nlp_transfer.models.asked import asked_of_modules
+from nlp_transfer.related import lacking_languages
 
 if TYPE_CHECKING:
     from nlp_transfer.earlier import EarlierModel
@@ -82,36 +84,26 @@ def _require_modules(config: RecipeConfig, model: Any, path: str) -> None:
 def _require_languages(
     config: RecipeConfig, data: TransferPairs, loaded: LoadedTranslator, path: str
 ) -> None:
-    """Every source language and every parent's target must be the model's; the child's may be new."""
-    domains = [(data.target, False), *([(data.source, True)] if data.source is not None else [])]
-    for domain, as_parent in domains:
-        for src_lang, tgt_lang in domain.directions:
-            loaded.src_lang(src_lang, name=path)
-            if as_parent:
-                loaded.tgt_lang(tgt_lang, name=path)
-            elif config.adaptation.related_lang != "auto":
-                _require_related(config.adaptation.related_lang, tgt_lang, loaded)
-
-
-def _require_related(chosen: str, tgt_lang: str, loaded: LoadedTranslator) -> None:
-    """Refuse a related language that is not the model's, where one is needed."""
-    from nlp_transfer.data.languages import find_language, require_language
-
-    known = loaded.family.languages()
-    if known and find_language(tgt_lang, known) is None:
+    """Both of the parent's languages must be the model's; the child's may be new."""
+    for src_lang, tgt_lang in data.source.directions if data.source is not None else []:
+        loaded.src_lang(src_lang, name=path)
+        loaded.tgt_lang(tgt_lang, name=path)
+    chosen = config.adaptation.related_lang
+    if chosen != "auto" and any(lacking_languages(loaded, each) for each in data.target.directions):
+        known = loaded.family.languages()
         require_language(chosen, known, model="adaptation.related_lang: the model")
 
 
 def _encode(loaded: LoadedTranslator, pairs: Pairs, *, new_pieces: int | None) -> EncodedSides:
     """Cut pairs as the model would; a language that it lacks is asked for as any other."""
-    from nlp_transfer.data.languages import find_language
     from nlp_transfer.models.encoding import encode_pairs
     from nlp_transfer.models.piece_models import piece_model
     from nlp_transfer.models.vocabulary import missing_characters
 
-    known = loaded.family.languages()
     asked_as = {
-        target: known[0] for _, target in pairs.directions if known and find_language(target, known) is None
+        language: loaded.family.languages()[0]
+        for direction in dict.fromkeys(pairs.directions)
+        for language in lacking_languages(loaded, direction)
     }
     sources, targets, _ = encode_pairs(pairs, loaded, asked_as=asked_as)
     unknown, pieces = loaded.tokenizer.unk_token_id, loaded.tokenizer.get_vocab()

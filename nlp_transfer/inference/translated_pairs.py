@@ -33,15 +33,17 @@ def translate_pairs(
     for row, direction in enumerate(pairs.directions):
         rows_of.setdefault(direction, []).append(row)
     for (src_lang, tgt_lang), rows in rows_of.items():
-        asked, texts = asked_as.get(tgt_lang, tgt_lang), [pairs.sources[row] for row in rows]
-        counts = translator.count_tokens(texts, src_lang=src_lang, tgt_lang=asked)
+        texts = [pairs.sources[row] for row in rows]
+        asked = {
+            "src_lang": asked_as.get(src_lang, src_lang),
+            "tgt_lang": asked_as.get(tgt_lang, tgt_lang),
+        }
+        counts = translator.count_tokens(texts, **asked)
         readable = [
             row for row, count in zip(rows, counts, strict=True) if count <= translator.max_length_tokens
         ]
         texts = [pairs.sources[row] for row in readable]
-        written = translator.translate(
-            texts, src_lang=src_lang, tgt_lang=asked, num_beams=num_beams, label=label
-        )
+        written = translator.translate(texts, **asked, num_beams=num_beams, label=label)
         for row, translation in zip(readable, written, strict=True):
             translations[row] = translation
     return translations

@@ -49,7 +49,8 @@ def _cut(pairs: Pairs, loaded: LoadedTranslator, asked_as: Mapping[str, str]) ->
     for row, direction in enumerate(pairs.directions):
         rows_of.setdefault(direction, []).append(row)
     for (src_lang, tgt_lang), rows in rows_of.items():
-        src_code, tgt_code = loaded.src_lang(src_lang), _target_code((src_lang, tgt_lang), loaded, asked_as)
+        src_code = loaded.src_lang(asked_as.get(src_lang, src_lang))
+        tgt_code = _target_code((src_lang, tgt_lang), loaded, asked_as)
         encoded = loaded.family.encode_sources(
             [pairs.sources[row] for row in rows], src_lang=src_code, tgt_lang=tgt_code
         )

@@ -133,6 +133,14 @@ class CodeFamily(_Base):
     def language_token(self, lang: str) -> str:
         return self._token.format(lang)
 
+    def tokenizer_reads(self, lang: str) -> bool:
+        """Tell whether the library's tokenizer can be set to a source language (`src_lang`): M2M100's and
+        mBART-50's know those that they were made with alone, and fail on an added one when they are loaded.
+        """
+        codes = getattr(self.tokenizer, "lang_code_to_token", None)
+        codes = codes or getattr(self.tokenizer, "lang_code_to_id", None)
+        return codes is None or lang in codes
+
     def encode_sources(self, texts: Sequence[str], *, src_lang: str, tgt_lang: str) -> Sequences:
         before = [self._id(self.language_token(src_lang))]
         return Sequences.packed(before + pieces + self._end for pieces in self._pieces(texts))

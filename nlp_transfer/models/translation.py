@@ -71,8 +71,12 @@ class LoadedTranslator:
 
     def src_lang(self, wanted: str, *, name: str = "the model") -> str:
         """Return the model's own code of a language to translate from; see `tgt_lang`."""
-        known = [] if isinstance(self.family, MarianFamily) else self.family.languages()
+        known = self.source_languages()
         return require_language(wanted, known, model=name) if known else wanted
+
+    def source_languages(self) -> list[str]:
+        """Return the model's codes of languages to translate from; empty where it is told none."""
+        return [] if isinstance(self.family, MarianFamily) else self.family.languages()
 
 
 def load_translator(path: str, *, revision: str | None = None, pretrained: bool = True) -> LoadedTranslator:

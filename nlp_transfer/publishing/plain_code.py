@@ -23,6 +23,8 @@ class PlainTranslation:
     """The tokenizer's own code of the source language, where it is told one."""
     first_token: str | None
     """The token that the decoder must begin with, where it is told its language by one."""
+    first_source_token: str | None
+    """The token that the source must begin with, where the tokenizer cannot be told the language."""
     num_beams: int
     max_length_tokens: int
     target_ratio: float
@@ -44,8 +46,9 @@ class PlainTranslation:
         if self.num_beams > 1:
             told.append("early_stopping=True")
         if self.first_token is not None:
-            token = _quoted(self.first_token)
-            told.append(f"forced_bos_token_id=tokenizer.convert_tokens_to_ids({token})")
+            told.append(f"forced_bos_token_id={_id_of(self.first_token)}")
+        first = self.first_source_token
+        begin = [] if first is None else [f'inputs["input_ids"][:, 0] = {_id_of(first)}']
         return "\n".join(
             [
                 "import math",
@@ -55,6 +58,7 @@ class PlainTranslation:
                 f"tokenizer = AutoTokenizer.from_pretrained({where}{source})",
                 f"model = AutoModelForSeq2SeqLM.from_pretrained({where})",
                 f'inputs = tokenizer({_quoted(self.before + example)}, return_tensors="pt")',
+                *begin,
                 f'length = math.ceil({self.target_ratio!r} * inputs["input_ids"].shape[1]) + {extra}',
                 "output = model.generate(",
                 "    **inputs,",
@@ -86,14 +90,21 @@ def plain_translation(folder: Path) -> PlainTranslation:
     elif isinstance(family, MarianFamily) and family.languages():
         before = f"{family.language_token(target)} "
     coded = isinstance(family, CodeFamily)
+    told = isinstance(family, CodeFamily) and family.tokenizer_reads(source)
     return PlainTranslation(
         before,
-        src_lang=source if coded else None,
+        src_lang=source if told else None,
         first_token=family.language_token(target) if coded else None,
+        first_source_token=family.language_token(source) if coded and not told else None,
         num_beams=use.num_beams,
         max_length_tokens=min(use.max_length_tokens, positions or use.max_length_tokens),
         target_ratio=use.target_ratio,
     )
+
+
+def _id_of(token: str) -> str:
+    """Write the code that finds a token's id."""
+    return f"tokenizer.convert_tokens_to_ids({_quoted(token)})"
 
 
 def _quoted(text: str) -> str:

@@ -14,6 +14,7 @@ import torch
 from nlp_transfer.data.pairs import Pairs
 from nlp_transfer.errors import RunError
 from nlp_transfer.inference.translator import Translator
+from nlp_transfer.models.families import CodeFamily
 from nlp_transfer.models.loading import quiet_library
 from nlp_transfer.models.translation import LoadedTranslator, Use, describe, load_translator
 from nlp_transfer.publishing.save import MAX_LOGIT_DIFFERENCE, not_of_the_model, require_replaceable
@@ -66,11 +67,12 @@ def copy_translator(source: Path, folder: Path, *, use: Use, pairs: Pairs) -> Pa
 def _set_default_language(loaded: LoadedTranslator, use: Use) -> None:
     """Have plain `generate` write the target language where the decoder is told it by a token."""
     src_lang, tgt_lang = use.directions[0]
-    prefix = loaded.family.decoder_prefix(loaded.tgt_lang(tgt_lang))
-    if prefix:
-        loaded.model.generation_config.forced_bos_token_id = prefix[0]
-        loaded.tokenizer.src_lang = loaded.src_lang(src_lang)
-        loaded.tokenizer.tgt_lang = loaded.tgt_lang(tgt_lang)
+    family, source, target = loaded.family, loaded.src_lang(src_lang), loaded.tgt_lang(tgt_lang)
+    if isinstance(family, CodeFamily):
+        loaded.model.generation_config.forced_bos_token_id = family.decoder_prefix(target)[0]
+        if family.tokenizer_reads(source):
+            loaded.tokenizer.src_lang = source
+        loaded.tokenizer.tgt_lang = target
 
 
 def _outputs(loaded: LoadedTranslator, use: Use, pairs: Pairs) -> tuple[torch.Tensor | None, list[str]]:

@@ -4,6 +4,9 @@ trains beside the adapter; what comes back is what was trained.
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from nlp_transfer.models.translation import (
     new_translator,
 )
 from nlp_transfer.models.vocabulary import learn_vocabulary, missing_characters, start_rows
+from nlp_transfer.publishing.plain_code import plain_translation
 from nlp_transfer.publishing.save_translation import save_translator
 from nlp_transfer.training.adapt_translation import TranslationProcedure, train_translator
 
@@ -114,6 +118,34 @@ def test_a_trained_new_language_comes_back(
         assert torch.equal(after[: len(before)], before)
         assert trained.trainable < 0.3 * trained.total
         assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("family", ["m2m_100", "nllb", "mbart"])
+def test_a_new_language_to_translate_from_comes_back(
+    family: str, tiny_translator: TinyTranslator, tmp_path: Path
+) -> None:
+    pairs = easy_pairs(16, src="mwl")
+    procedure = TranslationProcedure(
+        method="full", max_length_tokens=40, seed=0, arguments=SIMPLE, related={"mwl": CODES[family][2]}
+    )
+    trained = train_translator(
+        str(tiny_translator(family)), procedure, pairs, label="new", folder=tmp_path / "checkpoints"
+    )
+    use = Use(directions=[("mwl", "es")], max_length_tokens=40, num_beams=1)
+    save_translator(trained.loaded, tmp_path / "model", use=use, pairs=easy_pairs(4, src="mwl"))
+    reloaded, texts = load_translation_model(str(tmp_path / "model")), english(5, seed=4)
+    ours = Translator(trained.loaded, directions=[("mwl", "es")], max_length_tokens=40, num_beams=1)
+    assert reloaded.translate(texts) == ours.translate(texts)
+    new_id = reloaded.tokenizer.convert_tokens_to_ids(TOKENS[family])
+    read = reloaded.loaded.family.encode_sources(texts[:1], src_lang=ours.loaded.src_lang("mwl"), tgt_lang="")
+    assert read[0].tolist()[0] == new_id
+    # What the card tells users of plain transformers reads it with the same token.
+    code = plain_translation(tmp_path / "model").code(f'"{tmp_path / "model"}"', texts[0])
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, names := {})
+    assert names["inputs"]["input_ids"][0].tolist() == read[0].tolist()
+    assert ast.literal_eval(printed.getvalue()) == reloaded.translate(texts[:1])
 
 
 def test_under_lora_only_the_adapter_and_the_new_row_train(family: str, loaded: LoadedTranslator) -> None:

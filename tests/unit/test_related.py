@@ -40,22 +40,30 @@ MIRANDESE = [
 ]
 
 
+ENGLISH = ["All human beings are born free.", "It is spoken in the north.", "He brought the bread."]
+
+
 class Parent:
     """Translates well into one language, and badly into all others; remembers which were tried."""
 
     def __init__(self, known: list[str], good: str) -> None:
         family = SimpleNamespace(languages=lambda: known)
-        self.loaded = SimpleNamespace(family=family, src_lang=lambda code: code)
+        self.loaded = SimpleNamespace(family=family, source_languages=lambda: ["en", *known])
         self.good, self.tried = good, list[str]()
 
-    max_length_tokens = 9
+    max_length_tokens = 99
 
     def count_tokens(self, texts: list[str], **_: Any) -> list[int]:
         return [len(text) for text in texts]
 
-    def translate(self, texts: list[str], *, tgt_lang: str, **_: Any) -> list[str]:
-        self.tried.append(tgt_lang)
-        return [MIRANDESE[int(text)] if tgt_lang == self.good else text for text in texts]
+    def translate(self, texts: list[str], *, src_lang: str, tgt_lang: str, **_: Any) -> list[str]:
+        asked = tgt_lang if src_lang == "en" else src_lang
+        self.tried.append(asked)
+        if asked != self.good:
+            return texts
+        if src_lang == "en":
+            return [MIRANDESE[int(text)] for text in texts]
+        return [ENGLISH[MIRANDESE.index(text)] for text in texts]
 
 
 def dev_pairs(rows: int = 3) -> Pairs:
@@ -72,6 +80,29 @@ def test_of_many_languages_those_that_the_text_looks_like_are_tried_and_the_best
     parent: Any = Parent(MANY, good)
     assert related_languages(parent, [("en", "mwl")], dev_pairs()) == {"mwl": good}
     assert 1 < len(parent.tried) <= 8
+
+
+@pytest.mark.parametrize("good", ["pt", "gl"])
+def test_a_new_language_to_translate_from_has_a_related_one_as_well(good: str) -> None:
+    parent: Any = Parent(MANY, good)
+    pairs = Pairs(["0", "1", "2"], MIRANDESE, ENGLISH, [("mwl", "en")] * 3)
+    assert related_languages(parent, [("mwl", "en")], pairs) == {"mwl": good}
+    # Asked to read English it would leave the text as it is, which is no translation.
+    assert 1 < len(parent.tried) <= 8 and "en" not in parent.tried
+
+
+def test_a_model_that_is_told_no_source_language_lacks_none() -> None:
+    parent: Any = Parent(MANY, "pt")
+    parent.loaded.source_languages = lambda: []
+    assert related_languages(parent, [("mwl", "en")], dev_pairs()) == {}
+
+
+def test_where_both_sides_are_new_both_have_a_related_language() -> None:
+    parent: Any = Parent(MANY, "pt")
+    new = Pairs(["0", "1", "2"], MIRANDESE, ENGLISH, [("mwl", "ext")] * 3)
+    found = related_languages(parent, [("mwl", "ext")], new)
+    assert found["mwl"] == "pt" and found["ext"] in MANY
+    assert related_languages(parent, [("mwl", "ext")], new, chosen="es") == {"mwl": "es", "ext": "es"}
 
 
 def test_of_few_languages_all_are_tried() -> None:
@@ -109,6 +140,6 @@ def test_each_pair_is_asked_for_in_its_own_language() -> None:
 
 def test_sources_that_the_model_cannot_read_are_left_out() -> None:
     parent: Any = Parent(MANY, "pt")
-    pairs = dataclasses.replace(dev_pairs(), sources=["0", "1" * 10, "2"])
+    pairs = dataclasses.replace(dev_pairs(), sources=["0", "1" * 100, "2"])
     assert 0 < gain_over_copy(parent, pairs, asked_as={"mwl": "pt"}) < 100
     assert related_languages(parent, [("en", "mwl")], pairs) == {"mwl": "pt"}
