@@ -253,9 +253,9 @@ class AdaptationConfig:
     """Training ends after so many scorings of the dev rows in a row that are clearly worse than the best.
     null: never; the step that is kept is chosen on dev rows all the same."""
     related_lang: str = "auto"
-    """Translation: the language of the model that the target's starts from; auto takes the one that
-    translates 200 dev rows best (training rows where these are fewer), of a model with many languages among
-    those that their text looks like and the nearest by name."""
+    """Translation: the language of the model that one which it lacks starts from, read or written; auto takes
+    the one that translates 200 dev rows best (training rows where these are fewer), of a model with many
+    languages among those that their text looks like and the nearest by name."""
     new_pieces: int | None = Field(default=None, ge=0, le=10_000)
     """Translation: how many pieces the model's vocabulary gets at most for what it cannot spell. null: each
     character that the training pairs hold twice or more and no piece holds, and of a script that is new up to

@@ -236,6 +236,30 @@ def test_without_target_pairs_the_new_language_is_the_related_one(
     assert translator.translate(texts) == translator.translate(texts, tgt_lang="es")
 
 
+def test_from_a_language_that_the_parent_lacks(
+    make: MakeRecipe, files: dict[str, Path], tiny_translator: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    recipe = make(
+        folder,
+        model={"path": str(tiny_translator("m2m_100")), "max_length_tokens": 32},
+        data={"target": {
+            "path": str(files["gl"]), "src_lang": "mwl", "tgt_lang": "en", "src_column": "gl",
+            "tgt_column": "en", "train_size": 60, "test_size": 20,
+        }},
+        source_stage=None,
+        adaptation={"method": "lora", "training": {"max_steps": 2}},
+        evaluation__baselines=["copy", "zero_shot"],
+    )  # fmt: skip
+    recipe.run()
+    related = json.loads((folder / "related_languages.json").read_text())
+    assert list(related) == ["mwl"] and related["mwl"] != "en"
+    assert {"copy", "zero_shot", "adapted"} == set(report_of(folder)["systems"])
+    translator = load_adapted(str(folder))
+    assert (translator.src_lang, translator.tgt_lang) == ("mwl", "en")
+    assert len(translator.translate(["o ficheiro"])) == 1
+
+
 def test_lora_leaves_its_adapter_and_a_whole_model(
     make: MakeRecipe, parent: dict[str, Any], tmp_path: Path, finished: Path
 ) -> None:
