@@ -26,6 +26,7 @@ from nlp_transfer.evidence import EvidenceKeeper
 from nlp_transfer.guarding import require_not_refused
 from nlp_transfer.history import TestSet
 from nlp_transfer.making.classifiers import PARITY_TEXTS, ClassifierMaker
+from nlp_transfer.making.named_head import with_named_head
 from nlp_transfer.making.settings import ClassifierSettings
 from nlp_transfer.models.asked import asked_of_modules
 from nlp_transfer.recipe import TransferRecipe
@@ -58,10 +59,13 @@ class SentimentTransfer(TransferRecipe):
         """Both domains, split, with the training rows of the first of `evaluation.seeds`."""
         return self._load_data(self.first_seed)
 
-    @property
+    @cached_property
     def model_path(self) -> str:
-        """The pretrained encoder; parsing has seen to it that there is one."""
-        return str(self.config.model.path)
+        """The pretrained encoder, its head's classes named; parsing has seen to it that there is one."""
+        model, path = self.config.model, str(self.config.model.path)
+        if model.label_names is None:
+            return path
+        return with_named_head(path, model.label_names, revision=model.revision)
 
     def _load_data(self, seed: int) -> TransferData:
         from nlp_transfer.models.loading import model_labels

@@ -67,6 +67,9 @@ class ModelConfig:
     """Hub revision (a commit, tag or branch); null is the default branch."""
     max_length_tokens: int = Field(default=256, ge=4)
     """Longer texts are cut here; `check` counts them."""
+    label_names: list[str] | None = Field(default=None, min_length=2)
+    """Sentiment: class names of the model's own head in the order of its outputs, for a model that calls them
+    LABEL_0, LABEL_1, ...; such a head is not used otherwise. null: as the model names them."""
 
 
 @dataclass(frozen=True, config=STRICT)

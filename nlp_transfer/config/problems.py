@@ -51,6 +51,11 @@ def _model_problems(config: RecipeConfig) -> list[str]:
         return ["model.architecture: only translation models are made anew; give model.path"]
     if model.architecture is not None and model.architecture.hidden_size % model.architecture.attention_heads:
         return ["model.architecture.hidden_size: must be a multiple of attention_heads"]
+    names = model.label_names or []
+    if names and config.task != "sentiment":
+        return [f"model.label_names: is not a key of {config.task} recipes"]
+    if len(set(names)) < len(names) or not all(name.strip() for name in names):
+        return [f"model.label_names: each class has a name of its own (got {names})"]
     return []
 
 

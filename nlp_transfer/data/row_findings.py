@@ -186,7 +186,7 @@ def unnamed_head(path: str) -> Finding:
         "label_names", "warn", None, None,
         f"model: the head of {path} names no classes (LABEL_0, LABEL_1, ...), so it is not used: their order "
         "would be a guess",
-        "to use it, name them in the model's own config (id2label) and save it with save_pretrained",
+        "to use it, name its classes in their order: model.label_names: [negative, positive]",
     )  # fmt: skip
 
 

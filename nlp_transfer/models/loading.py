@@ -57,7 +57,7 @@ def model_labels(path: str, *, revision: str | None = None) -> list[str] | None:
         ModelError: the model cannot be found or read.
     """
     config = read_model_config(path, revision)
-    return own_label_names(config) if _is_classifier(config) else None
+    return own_label_names(config) if is_classifier(config) else None
 
 
 def has_unnamed_head(path: str, *, revision: str | None = None) -> bool:
@@ -67,7 +67,7 @@ def has_unnamed_head(path: str, *, revision: str | None = None) -> bool:
         ModelError: the model cannot be found or read.
     """
     config = read_model_config(path, revision)
-    return _is_classifier(config) and own_label_names(config) is None
+    return is_classifier(config) and own_label_names(config) is None
 
 
 def head_labels(path: str, *, revision: str | None = None) -> list[str]:
@@ -79,7 +79,8 @@ def head_labels(path: str, *, revision: str | None = None) -> list[str]:
     return label_names_of(read_model_config(path, revision))
 
 
-def _is_classifier(config: PreTrainedConfig) -> bool:
+def is_classifier(config: PreTrainedConfig) -> bool:
+    """Tell whether a model was saved with a head that classifies texts."""
     return any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
 
 
@@ -143,7 +144,7 @@ def load_classifier(
     """
     config = read_model_config(path, revision)
     other_labels = label_names_of(config) != list(label_names)
-    has_head = _is_classifier(config)
+    has_head = is_classifier(config)
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: number for number, name in enumerate(label_names)}
     config.problem_type = "single_label_classification"

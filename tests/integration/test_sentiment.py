@@ -13,7 +13,7 @@ from looking import accuracy, report_of
 from tiny import LABELS
 from transformers import AutoModelForSequenceClassification
 
-from nlp_transfer import SentimentTransfer
+from nlp_transfer import SentimentTransfer, load_adapted
 from nlp_transfer.errors import DataError, ModelError
 
 MakeRecipe = Callable[..., SentimentTransfer]
@@ -230,6 +230,29 @@ def test_a_head_without_names_is_not_used_and_said_so(
         DataError, match=r"no source stage \(source_stage: null\), and a model without a head"
     ):
         make_recipe(tmp_path / "run", data__target__train_size=0, **unnamed).check()
+
+
+@pytest.mark.parametrize("train_size", [0, 16])
+def test_a_head_whose_classes_the_recipe_names_is_used(
+    train_size: int, make_recipe: MakeRecipe, tmp_path: Path, tiny_model: Callable[..., Path]
+) -> None:
+    model, folder = tiny_model("bert", labels=["LABEL_0", "LABEL_1"]), tmp_path / "run"
+    recipe = make_recipe(
+        folder, model__path=str(model), model__label_names=LABELS[::-1], source_stage=None,
+        data__target__train_size=train_size, evaluation__baselines=["zero_shot"],
+    )  # fmt: skip
+    assert not [f for f in recipe.check().findings if f.check == "label_names"]
+    recipe.run()
+    texts = recipe.data.target.test.texts[:5]
+    adapted, bare = load_adapted(str(folder)), load_adapted(str(model))
+    assert adapted.label_names == LABELS[::-1]
+    if train_size == 0:
+        assert np.array_equal(adapted.logits(texts), bare.logits(texts))
+    line = json.loads((folder / "predictions" / "zero_shot.target.jsonl").read_text().splitlines()[0])
+    first = bare.logits([recipe.data.target.test.texts[0]])[0]
+    assert line["predicted"] == LABELS[::-1][int(first.argmax())]
+    # Users see the model that they named, not where the named one lies.
+    assert "named_heads" not in (folder / "report.json").read_text()
 
 
 def test_texts_longer_than_the_model_reads_are_refused_before_training(
