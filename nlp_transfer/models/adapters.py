@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
@@ -114,21 +115,10 @@ def add_adapter(
     Raises:
         ModelError: no module has such a name.
     """
-    import torch
-
-    torch.manual_seed(seed)
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
-        lora_dropout=DROPOUT,
-        target_modules=target_modules(model, targets),
+    return _with_lora(
+        model, rank=rank, alpha=alpha, targets=targets, seed=seed, left_out=sorted(head_modules(model)),
         modules_to_save=modules_to_save(model, fresh),
-        exclude_modules=[*sorted(head_modules(model)), *frozen_modules(model)],
-    )
-    try:
-        return get_peft_model(model, config)
-    except ValueError as error:
-        raise ModelError(f"LoRA cannot be added: {' '.join(str(error).split())}") from error
+    )  # fmt: skip
 
 
 def add_translation_adapter(
@@ -156,6 +146,23 @@ def add_translation_adapter(
     Raises:
         ModelError: no module has such a name.
     """
+    return _with_lora(
+        model, rank=rank, alpha=alpha, targets=targets, seed=seed, left_out=["lm_head"],
+        trainable_token_indices=_trainable_rows(model, new_ids),
+    )  # fmt: skip
+
+
+def _with_lora(
+    model: PreTrainedModel,
+    *,
+    rank: int,
+    alpha: int,
+    targets: str | Sequence[str],
+    seed: int,
+    left_out: Sequence[str],
+    **trained_beside: Any,
+) -> PeftModel:
+    """Wrap a model by peft; `trained_beside` are LoRA's settings of what trains in full."""
     import torch
 
     torch.manual_seed(seed)
@@ -164,8 +171,8 @@ def add_translation_adapter(
         lora_alpha=alpha,
         lora_dropout=DROPOUT,
         target_modules=target_modules(model, targets),
-        exclude_modules=["lm_head", *frozen_modules(model)],
-        trainable_token_indices=_trainable_rows(model, new_ids),
+        exclude_modules=[*left_out, *frozen_modules(model)],
+        **trained_beside,
     )
     try:
         return get_peft_model(model, config)
