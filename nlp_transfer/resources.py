@@ -51,5 +51,5 @@ def copy_recipe(name: str, to: Path | None) -> Path:
     except FileExistsError as error:
         raise ConfigError(f"{target} exists already; choose another name with --to") from error
     except OSError as error:
-        raise ConfigError(f"{target} cannot be written: {error}") from error
+        raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
     return target

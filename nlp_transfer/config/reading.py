@@ -30,6 +30,7 @@ EXPECTED = {
     "dict_type": SECTION, "dataclass_type": SECTION, "list_type": "be a list, such as [0, 1]",
     "int_parsing": WHOLE, "int_type": WHOLE, "int_from_float": WHOLE,
     "float_parsing": NUMBER, "float_type": NUMBER,
+    "string_type": "be text (put quotes around a number)",
 }  # fmt: skip
 # More to say about a value that is often tried.
 VALUE_ADVICE = {("task", "classification"): " (sentiment takes any one label per text)"}

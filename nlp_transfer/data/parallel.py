@@ -27,9 +27,10 @@ logger = logging.getLogger(__name__)
 
 # More held-out pairs than these say nothing more; what is over is never trained on either.
 MAX_TEST_PAIRS, MAX_DEV_PAIRS = 2000, 1000
-# The dev side is a twentieth of the pairs, or what a user's files make it: of a few hundred too few to choose
-# anything on. Training pairs fill it up to so many, where they are few of all that were drawn.
-LEAST_DEV_PAIRS, LEAST_DRAWN_TO_FILL_UP = 25, 400
+# Files that are split already may hold a dev pair beside a hundred others, too few of a few hundred to choose
+# anything on. Training pairs fill them up to the share that the split by hash has, where that is a small part
+# of all that were drawn, and to as many as are translated to choose a step.
+DEV_SHARE, LEAST_DEV_PAIRS, MOST_FILLED_UP, LEAST_DRAWN_TO_FILL_UP = 0.06, 25, 200, 400
 Splits = dict[str, Pairs]
 
 
@@ -304,12 +305,12 @@ def _joined(parts: Sequence[Pairs]) -> Pairs:
 def _missing_dev_pairs(*, drawn: int, dev: int) -> int:
     """Return how many of so many drawn pairs, of which some are dev pairs, are to select on beside those.
 
-    >>> _missing_dev_pairs(drawn=500, dev=5), _missing_dev_pairs(drawn=5000, dev=250)
-    (20, 0)
-    >>> _missing_dev_pairs(drawn=200, dev=10)
-    0
+    >>> _missing_dev_pairs(drawn=400, dev=5), _missing_dev_pairs(drawn=1000, dev=10)
+    (20, 50)
+    >>> _missing_dev_pairs(drawn=200, dev=10), _missing_dev_pairs(drawn=50_000, dev=500)
+    (0, 0)
     """
-    wanted = min(LEAST_DEV_PAIRS, MAX_DEV_PAIRS)
+    wanted = min(max(LEAST_DEV_PAIRS, round(DEV_SHARE * drawn)), MOST_FILLED_UP, MAX_DEV_PAIRS)
     return max(0, wanted - dev) if drawn >= LEAST_DRAWN_TO_FILL_UP else 0
 
 

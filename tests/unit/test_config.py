@@ -225,7 +225,7 @@ def test_a_file_with_overrides_is_one_recipe(tmp_path: Path) -> None:
         ({"data__target__test_share": 1.0}, "data.target.test_share: input should be less than 1, got 1.0"),
         (
             {"data__target__label_names": [0, 1]},
-            "data.target.label_names.0: input should be a valid string, got 0",
+            "data.target.label_names.0: must be text (put quotes around a number), got 0",
         ),
         (
             {"evaluation__baselines": ["tfdf"]},
