@@ -17,10 +17,17 @@ from nlp_transfer.inference.translator import Translator
 from nlp_transfer.models.families import CodeFamily
 from nlp_transfer.models.loading import quiet_library
 from nlp_transfer.models.translation import LoadedTranslator, Use, describe, load_translator
-from nlp_transfer.publishing.save import MAX_LOGIT_DIFFERENCE, not_of_the_model, require_replaceable
+from nlp_transfer.publishing.save import (
+    MAX_LOGIT_DIFFERENCE,
+    computing_in_float64,
+    not_of_the_model,
+    require_replaceable,
+)
 from nlp_transfer.runs import whole_folder
 
 logger = logging.getLogger(__name__)
+# The first step's logits of each pair, None without pairs, and the greedy translations.
+Outputs = tuple[torch.Tensor | None, list[str]]
 
 
 def save_translator(loaded: LoadedTranslator, folder: Path, *, use: Use, pairs: Pairs) -> None:
@@ -45,7 +52,7 @@ def save_translator(loaded: LoadedTranslator, folder: Path, *, use: Use, pairs: 
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         describe(part, use)
-        _require_same(part, use, pairs, before)
+        _require_same(part, use, pairs, loaded, before)
 
 
 def copy_translator(source: Path, folder: Path, *, use: Use, pairs: Pairs) -> Path:
@@ -56,10 +63,11 @@ def copy_translator(source: Path, folder: Path, *, use: Use, pairs: Pairs) -> Pa
         RunError: the copy scores or translates differently.
     """
     require_replaceable(folder)
-    before = _outputs(load_translator(str(source)), use, pairs)
+    original = load_translator(str(source))
+    before = _outputs(original, use, pairs)
     with whole_folder(folder) as part:
         shutil.copytree(source, part, dirs_exist_ok=True, ignore=not_of_the_model)
-        _require_same(part, use, pairs, before)
+        _require_same(part, use, pairs, original, before)
     logger.info("saved to %s: reloaded, and equal on %d pairs", folder, len(pairs))
     return folder
 
@@ -75,7 +83,7 @@ def _set_default_language(loaded: LoadedTranslator, use: Use) -> None:
         loaded.tokenizer.tgt_lang = target
 
 
-def _outputs(loaded: LoadedTranslator, use: Use, pairs: Pairs) -> tuple[torch.Tensor | None, list[str]]:
+def _outputs(loaded: LoadedTranslator, use: Use, pairs: Pairs) -> Outputs:
     """Return the first step's logits of each pair and the greedy translations."""
     if not len(pairs):
         return None, []
@@ -103,21 +111,23 @@ def _first_logits(loaded: LoadedTranslator, source: str, src_lang: str, tgt_lang
     ).logits[0, -1]
 
 
-def _require_same(
-    folder: Path, use: Use, pairs: Pairs, before: tuple[torch.Tensor | None, list[str]]
-) -> None:
-    logits, written = _outputs(load_translator(str(folder)), use, pairs)
-    if logits is None or before[0] is None:
+def _require_same(folder: Path, use: Use, pairs: Pairs, original: LoadedTranslator, before: Outputs) -> None:
+    again = load_translator(str(folder))
+    if _difference(before, _outputs(again, use, pairs)) is None:
         return
-    difference = float((logits - before[0]).abs().max())
+    with computing_in_float64(original.model), computing_in_float64(again.model):
+        difference = _difference(_outputs(original, use, pairs), _outputs(again, use, pairs))
+    if difference is not None:
+        raise RunError(f"the saved model is not the trained one: {difference}; nothing was saved")
+
+
+def _difference(before: Outputs, after: Outputs) -> str | None:
+    """Say in what two models' outputs differ by more than is allowed, None where they are the same."""
+    if before[0] is None or after[0] is None:
+        return None
+    rows, difference = len(before[1]), float((after[0] - before[0]).abs().max())
     if not difference <= MAX_LOGIT_DIFFERENCE:
-        raise RunError(
-            f"the saved model is not the trained one: its logits differ by {difference:.2g} on {len(pairs)} "
-            f"pairs (at most {MAX_LOGIT_DIFFERENCE:g} is allowed); nothing was saved"
-        )
-    differing = sum(first != second for first, second in zip(before[1], written, strict=True))
-    if differing:
-        raise RunError(
-            f"the saved model is not the trained one: {differing} of {len(pairs)} translations differ; "
-            "nothing was saved"
-        )
+        allowed = f"at most {MAX_LOGIT_DIFFERENCE:g} is allowed"
+        return f"its logits differ by {difference:.2g} on {rows} pairs ({allowed})"
+    differing = sum(first != second for first, second in zip(before[1], after[1], strict=True))
+    return f"{differing} of {rows} translations differ" if differing else None

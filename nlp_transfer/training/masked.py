@@ -58,10 +58,14 @@ class WordLayer(nn.Module):
         activation: its name.
         norm: of that width.
         bias: of each word, shape (vocabulary,).
+        is_new: whether it starts at random.
     """
 
-    def __init__(self, dense: nn.Linear, activation: str, norm: nn.Module, bias: torch.Tensor) -> None:
+    def __init__(
+        self, dense: nn.Linear, activation: str, norm: nn.Module, bias: torch.Tensor, *, is_new: bool = False
+    ) -> None:
         super().__init__()
+        self.is_new = is_new
         self.dense, self.activation, self.norm = dense, ACT2FN[activation], norm
         self.bias = nn.Parameter(bias)
 
@@ -89,7 +93,8 @@ def word_layer(path: str, classifier: PreTrainedModel, *, revision: str | None =
     dense = nn.Linear(classifier.config.hidden_size, width)
     nn.init.normal_(dense.weight, std=getattr(classifier.config, "initializer_range", 0.02))
     nn.init.zeros_(dense.bias)
-    return WordLayer(dense, _activation(classifier), nn.LayerNorm(width), torch.zeros(vocabulary))
+    bias = torch.zeros(vocabulary)
+    return WordLayer(dense, _activation(classifier), nn.LayerNorm(width), bias, is_new=True)
 
 
 def _pretrained_layer(path: str, revision: str | None) -> WordLayer | None:

@@ -14,6 +14,7 @@ from transformers import BertForSequenceClassification
 
 from nlp_transfer import load_adapted
 from nlp_transfer.errors import ConfigError, ModelError, RunError
+from nlp_transfer.inference import load, predict
 from nlp_transfer.models.loading import LoadedClassifier, load_classifier
 from nlp_transfer.publishing.save import save_model, save_trained
 from nlp_transfer.training.probing import fit_frozen_probe, save_probe
@@ -72,6 +73,30 @@ def test_other_weights_than_the_trained_ones_are_never_saved(
         save(loaded, tmp_path / "new")
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_last_digits_of_float32_are_no_difference(
+    loaded: LoadedClassifier, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Two loads of the same weights may add in another order; what counts is what differs in float64."""
+    whole, calls = predict.predict_logits, []
+
+    def noisy(model: Any, *args: Any, **settings: Any) -> Any:
+        calls.append(model.dtype)
+        noise = 3e-5 * len(calls) if model.dtype == torch.float32 else 0
+        return whole(model, *args, **settings) + noise
+
+    monkeypatch.setattr(predict, "predict_logits", noisy)
+    monkeypatch.setattr(load, "predict_logits", noisy)
+    weights = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
+    save(loaded, tmp_path / "model")
+    assert calls == [torch.float32] * 2 + [torch.float64] * 2
+    assert loaded.model.dtype == torch.float32
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in loaded.model.state_dict().items())
+    monkeypatch.undo()
+    tampered(monkeypatch)
+    with pytest.raises(RunError, match=r"its logits differ by 0\.001"):
+        save(loaded, tmp_path / "other")
 
 
 def test_weights_that_are_no_numbers_are_never_saved(loaded: LoadedClassifier, tmp_path: Path) -> None:

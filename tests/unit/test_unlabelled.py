@@ -287,6 +287,34 @@ def test_hidden_words_of_a_domain_are_learnt_before_and_beside_the_labelled_rows
     assert np.mean(words[-5:]) < 0.9 * np.mean(words[:5])
 
 
+def test_the_layer_that_names_words_learns_first_and_nothing_else_does(
+    source_model: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A layer that starts at random would move the encoder away from what the labels taught it."""
+    seen: dict[str, bool] = {}
+
+    def watched(model: MixedClassifier, *args: Any, **settings: Any) -> Any:
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        trains = [name for name, weight in model.classifier.named_parameters() if weight.requires_grad]
+        assert trains == []
+        result = fit.fit(model, *args, **settings)
+        for name, tensor in model.state_dict().items():
+            seen[name] = torch.equal(tensor, before[name])
+        return result
+
+    monkeypatch.setattr(unlabelled, "fit", watched)
+    trained = train(source_model, tmp_path / "run", method="mlm")
+    still = {name for name, same in seen.items() if same}
+    assert {name for name in seen if name.startswith("classifier.")} <= still
+    assert not {"part.layer.dense.weight", "part.layer.bias"} & still
+    # Beside the labelled rows the encoder learns.
+    start = load_classifier(str(source_model), label_names=LABELS).model
+    assert not torch.equal(
+        trained.model.bert.encoder.layer[0].output.dense.weight,
+        start.bert.encoder.layer[0].output.dense.weight,
+    )
+
+
 def test_labelled_rows_are_learnt_before_guesses_join_them(source_model: Path, tmp_path: Path) -> None:
     import json
 
