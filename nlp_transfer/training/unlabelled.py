@@ -26,8 +26,8 @@ from nlp_transfer.training.passes import ends_by_steps, passes_of
 from nlp_transfer.training.self_training import AveragedTeacher
 
 # By method: times that each text is seen beside labelled rows, and the weight of its loss.
-PASSES = {"self_training": 1, "mlm": 3}
-WEIGHTS = {"self_training": 1.0, "mlm": 0.5}
+PASSES = {"self_training": 1, "mlm": 1}
+WEIGHTS = {"self_training": 1.0, "mlm": 0.1}
 # `mlm`: times that the layer that names words sees each text before labelled rows join, and the steps of one
 # that starts at random.
 WORD_PASSES, WORD_LEARNING_RATE = 3, 1e-3
