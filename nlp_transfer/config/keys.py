@@ -242,8 +242,9 @@ class AdaptationConfig:
     same."""
     mix: Literal["best", "balanced"] | Annotated[float, Field(ge=0, le=1)] | None = "best"
     """Share of the change of the weights that is kept, 0 to 1 (WiSE-FT). best: the one of 0, 1/4, 1/2, 3/4
-    and 1 with the best score on the target's dev rows, 1 where these are too few; balanced: of those not
-    clearly worse, the best on the source's dev rows; null: all of it."""
+    and 1 with the best score on the target's dev rows, 1 where these are too few (sentiment: 3/4 after up to
+    32 target rows); balanced: of those not clearly worse, the best on the source's dev rows; null: all of it.
+    """
     unlabelled: UnlabelledConfig | None = None
     """Sentiment: learn from target text without labels too, with few target labels or none. null: no."""
     class_weights: Literal["balanced"] | None = None

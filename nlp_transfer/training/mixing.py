@@ -47,18 +47,22 @@ class Mixing:
     """The trained weights before training, by name."""
     source_dev: Any = None
     """Rows or pairs of the source; None where there are none."""
+    otherwise: float = 1.0
+    """The mix where there are too few dev rows to choose one."""
 
     def inside(self, name: str) -> Mixing:
         """Return the same for a model that holds the one that was remembered under a name."""
         return replace(self, start={f"{name}.{weight}": each for weight, each in self.start.items()})
 
 
-def mixing_for(rule: Rule | float | None, model: torch.nn.Module, source_dev: Any) -> Mixing | None:
+def mixing_for(
+    rule: Rule | float | None, model: torch.nn.Module, source_dev: Any, *, otherwise: float = 1.0
+) -> Mixing | None:
     """Remember a model's weights before it is trained; None where the trained ones are kept anyway."""
     if rule is None or rule == 1.0:
         return None
     chosen = source_dev if source_dev is not None and len(source_dev) else None
-    return Mixing(rule, trained_weights(model), chosen)
+    return Mixing(rule, trained_weights(model), chosen, otherwise)
 
 
 def trained_weights(model: torch.nn.Module) -> Weights:
@@ -72,9 +76,9 @@ def trained_weights(model: torch.nn.Module) -> Weights:
 
 @torch.no_grad()
 def set_mix(model: torch.nn.Module, start: Weights, adapted: Weights, *, alpha: float) -> None:
-    """Set the trained weights to (1 - alpha) start + alpha adapted, in place."""
+    """Set the trained weights to (1 - alpha) start + alpha adapted, in place; what has no start stays."""
     for name, parameter in model.named_parameters():
-        if name in adapted:
+        if name in adapted and name in start:
             before, after = start[name].to(parameter.device), adapted[name]
             parameter.copy_(after if alpha == 1.0 else torch.lerp(before.float(), after.float(), alpha))
 
@@ -118,10 +122,11 @@ def mix_weights(
         return None
     dev: Any = trainer.eval_dataset
     if dev is None or len(dev) < least_rows:
+        set_mix(model, mixing.start, adapted, alpha=mixing.otherwise)
+        kept = "all" if mixing.otherwise == 1.0 else f"{mixing.otherwise:g}"
         logger.info(
-            "%s: kept as trained, not mixed with the start's weights: of %d dev rows to choose at least %d "
-            "are needed",
-            label, 0 if dev is None else len(dev), least_rows,
+            "%s: keeps %s of the change of its weights: of %d dev rows to choose at least %d are needed",
+            label, kept, 0 if dev is None else len(dev), least_rows,
         )  # fmt: skip
         return None
     at = partial(set_mix, model, mixing.start, adapted)

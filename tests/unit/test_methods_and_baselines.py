@@ -278,6 +278,30 @@ def test_dev_rows_choose_between_the_start_and_what_was_trained(
         assert kept.target == max(point.target for point in choice.points) >= choice.points[0].target > 0.7
 
 
+@pytest.mark.parametrize(("labels", "share"), [(16, 0.75), (40, 1.0)])
+def test_what_a_few_labels_change_is_kept_in_part(
+    labels: int, share: float, tiny_model: Any, tmp_path: Path
+) -> None:
+    start = tiny_model("bert", labels=LABELS)
+    procedure = Procedure(
+        method="full", label_names=LABELS, max_length_tokens=40, seed=0,
+        arguments={"learning_rate": 3e-3, "num_train_epochs": 2, "bf16": False},
+    )  # fmt: skip
+    train, weights = rows("movies", labels), {}
+    for mix in ("best", None):
+        made = train_classifier(
+            str(start), dataclasses.replace(procedure, mix=mix), train, label="a", folder=tmp_path / str(mix)
+        )
+        weights[mix] = made.model.state_dict()
+    before = load_classifier(str(start), label_names=LABELS).model.state_dict()
+    moved = 0
+    for name, whole in weights[None].items():
+        expected = torch.lerp(before[name].float(), whole.float(), share)
+        torch.testing.assert_close(weights["best"][name].float(), expected, atol=1e-6, rtol=1e-5)
+        moved += int(not torch.equal(before[name], whole))
+    assert moved > 5
+
+
 def test_a_new_head_is_mixed_with_nothing(tiny_model: Any, tmp_path: Path) -> None:
     procedure = Procedure(
         method="full", label_names=LABELS, max_length_tokens=40, seed=0, arguments={"bf16": False}, mix="best"

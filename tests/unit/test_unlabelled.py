@@ -335,13 +335,14 @@ def test_a_number_of_steps_is_of_one_training(source_model: Path, tmp_path: Path
     assert "adapted: labels" not in history.read_text()
 
 
+@pytest.mark.parametrize("method", ["self_training", "mlm"])
 def test_a_mix_is_one_with_the_start_and_not_with_what_the_labels_taught(
-    source_model: Path, tmp_path: Path
+    method: str, source_model: Path, tmp_path: Path
 ) -> None:
     procedure = Procedure("full", LABELS, 40, 0, QUICK, mix=0.0)
     trained = train_classifier(
         str(source_model), procedure, TARGET.take(range(16)), label="adapted", folder=tmp_path,
-        unlabelled=Unlabelled(TARGET.texts, "self_training"),
+        unlabelled=Unlabelled(TARGET.texts, method),
     )  # fmt: skip
     start = load_classifier(str(source_model), label_names=LABELS).model.state_dict()
     for name, weights in trained.model.state_dict().items():
