@@ -147,22 +147,23 @@ def drift_finding(drift: Drift, *, layers: int = 3) -> Finding:
 
 
 def mix_finding(choice: MixChoice, *, metric: str) -> Finding:
-    """Word which mix of start and adapted weights the dev rows chose; it informs.
+    """Word which mix of start and adapted weights is kept, and what chose it; it informs.
 
     Args:
         choice: the run's.
         metric: of the scores.
     """
+    kept = f"{choice.alpha:g} of the change of the weights is kept"
+    if not choice.points:
+        few = f"{kept}: the labels are few, and {choice.dev_rows:,} dev rows choose no other share"
+        return Finding("weight_mix", "info", choice.alpha, 0.0, few, "")
     scale = 1 if metric == "chrf++" else 100
     reach = "; ".join(
         f"{point.alpha:g}: {point.target * scale:.1f}"
         + ("" if point.source is None else f" and {point.source * scale:.1f} on the source")
         for point in choice.points
     )
-    evidence = (
-        f"{choice.alpha:g} of the change of the weights is kept, chosen by {metric} on n = "
-        f"{choice.dev_rows:,} dev rows ({reach})"
-    )
+    evidence = f"{kept}, chosen by {metric} on n = {choice.dev_rows:,} dev rows ({reach})"
     kept_start = "the dev rows show no gain from adapting: more target rows are needed, or other ones"
     return Finding(
         "weight_mix", "warn" if choice.alpha == 0 else "info", choice.alpha, 0.0, evidence,

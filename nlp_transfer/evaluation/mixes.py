@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nlp_transfer.runs import write_json
 
 Array = npt.NDArray[np.float64]
-# In the run folder, where dev rows chose.
+# In the run folder.
 MIX_FILE = "mix.json"
 # `best`: the highest target dev score. `balanced`: of those not clearly lower, the best on the source.
 Rule = Literal["best", "balanced"]
@@ -40,7 +40,7 @@ class MixChoice:
     alpha: float
     rule: Rule
     points: list[MixPoint]
-    """By alpha."""
+    """By alpha; none where the dev rows were too few to choose on."""
     dev_rows: int
     """Of the target."""
     standard_error: float
@@ -112,7 +112,7 @@ def _dominates(first: MixPoint, second: MixPoint) -> bool:
 
 
 def write_mix(folder: Path, choice: MixChoice | None) -> None:
-    """Keep a run's choice in `mix.json`, where there was one."""
+    """Keep in `mix.json` which mix a run keeps, where it is not all of the change unasked."""
     if choice is not None:
         write_json(folder / MIX_FILE, choice.as_dict())
 

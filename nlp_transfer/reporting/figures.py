@@ -39,7 +39,7 @@ def draw_figures(
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {**({"systems": systems_figure} if report.domains else {}), **figures}
-    if "mix" in report.content:
+    if report.content.get("mix", {}).get("points"):
         drawn["mix"] = mix_figure
     return [save_figure(draw(report), folder / f"{name}.png") for name, draw in drawn.items()]
 

@@ -103,7 +103,8 @@ def mix_weights(
         label: names the run in the log.
 
     Returns:
-        The choice, or None where there was none: a given mix, or too few dev rows.
+        The choice, without points where there are too few dev rows; None where the mix was given, or all of
+        the change is kept unasked.
 
     Raises:
         ModelError: a mix is given, but the weights are in shards.
@@ -121,15 +122,14 @@ def mix_weights(
         set_mix(model, mixing.start, adapted, alpha=mixing.rule)
         return None
     dev: Any = trainer.eval_dataset
-    if dev is None or len(dev) < least_rows:
-        set_mix(model, mixing.start, adapted, alpha=mixing.otherwise)
-        kept = "all" if mixing.otherwise == 1.0 else f"{mixing.otherwise:g}"
+    rows, at = 0 if dev is None else len(dev), partial(set_mix, model, mixing.start, adapted)
+    if rows < least_rows:
+        at(alpha=mixing.otherwise)
         logger.info(
             "%s: keeps %s of the change of its weights: of %d dev rows to choose at least %d are needed",
-            label, kept, 0 if dev is None else len(dev), least_rows,
+            label, "all" if mixing.otherwise == 1.0 else f"{mixing.otherwise:g}", rows, least_rows,
         )  # fmt: skip
-        return None
-    at = partial(set_mix, model, mixing.start, adapted)
+        return _unchosen(mixing.otherwise, mixing.rule, dev_rows=rows)
     choice = _choose(trainer, at, mixing.rule, source_dev=source_dev, resampled=resampled)
     at(alpha=choice.alpha)
     logger.info(
@@ -138,6 +138,11 @@ def mix_weights(
         ", ".join(f"{point.alpha:g}: {point.target:.3g}" for point in choice.points),
     )  # fmt: skip
     return choice
+
+
+def _unchosen(alpha: float, rule: Rule, *, dev_rows: int) -> MixChoice | None:
+    """Note a mix that no dev rows chose; all of the change is what anyone expects."""
+    return None if alpha == 1.0 else MixChoice(alpha, rule, [], dev_rows=dev_rows, standard_error=0.0)
 
 
 def _choose(

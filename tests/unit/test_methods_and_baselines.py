@@ -293,6 +293,8 @@ def test_what_a_few_labels_change_is_kept_in_part(
             str(start), dataclasses.replace(procedure, mix=mix), train, label="a", folder=tmp_path / str(mix)
         )
         weights[mix] = made.model.state_dict()
+        told = None if made.fit.mix is None else (made.fit.mix.alpha, made.fit.mix.points)
+        assert told == ((share, []) if mix == "best" and share < 1 else None)
     before = load_classifier(str(start), label_names=LABELS).model.state_dict()
     moved = 0
     for name, whole in weights[None].items():

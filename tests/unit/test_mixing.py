@@ -9,7 +9,14 @@ import torch
 from nlp_transfer.config import parse_config
 from nlp_transfer.diagnostics.forgetting import mix_finding
 from nlp_transfer.errors import ConfigError
-from nlp_transfer.evaluation.mixes import MixPoint, choose_mix, pareto_frontier, read_mix, write_mix
+from nlp_transfer.evaluation.mixes import (
+    MixChoice,
+    MixPoint,
+    choose_mix,
+    pareto_frontier,
+    read_mix,
+    write_mix,
+)
 from nlp_transfer.training.mixing import mixing_for, set_mix, trained_weights
 
 ALPHAS = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -55,6 +62,14 @@ def test_a_start_that_no_mix_beats_is_warned_of():
     better = choose_mix(ALPHAS, with_resamples(TARGET, error=0.01), SOURCE, dev_rows=120)
     assert mix_finding(better, metric="accuracy").severity == "info"
     assert "0.25: 79.0 and 89.0 on the source" in mix_finding(better, metric="accuracy").evidence
+
+
+def test_a_mix_that_no_dev_rows_chose_is_told():
+    finding = mix_finding(MixChoice(0.75, "best", [], dev_rows=12, standard_error=0.0), metric="accuracy")
+    assert (finding.severity, finding.value) == ("info", 0.75)
+    assert finding.evidence == (
+        "0.75 of the change of the weights is kept: the labels are few, and 12 dev rows choose no other share"
+    )
 
 
 def test_the_frontier_leaves_out_what_another_point_beats():
