@@ -23,11 +23,11 @@ class PlainTranslation:
     """The tokenizer's own code of the source language, where it is told one."""
     first_token: str | None
     """The token that the decoder must begin with, where it is told its language by one."""
-    first_source_token: str | None
-    """The token that the source must begin with, where the tokenizer cannot be told the language."""
     num_beams: int
     max_length_tokens: int
     target_ratio: float
+    first_source_token: str | None = None
+    """The token that the source must begin with, where the tokenizer cannot be told the language."""
 
     def code(self, where: str, example: str) -> str:
         """Write the code.
