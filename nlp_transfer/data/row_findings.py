@@ -186,7 +186,7 @@ def unnamed_head(path: str) -> Finding:
         "label_names", "warn", None, None,
         f"model: the head of {path} names no classes (LABEL_0, LABEL_1, ...), so it is not used: their order "
         "would be a guess",
-        "to use it, name its classes in their order: model.label_names: [negative, positive]",
+        "to use it, look up which class is which, and name them in the head's order in model.label_names",
     )  # fmt: skip
 
 
