@@ -60,10 +60,10 @@ def related_languages(
             for language in lacking
         }
         # Where both sides are new, the source is chosen with the likeliest target, and the target after it.
-        asked_as = {language: candidates[0] for language, candidates in tried.items()}
+        asked_as = {**related, **{language: candidates[0] for language, candidates in tried.items()}}
         for language, candidates in tried.items():
             asked_as[language] = _best(translator, dev, language, candidates, asked_as=asked_as)
-        related |= asked_as
+        related = asked_as
     return related
 
 

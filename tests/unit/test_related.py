@@ -105,6 +105,22 @@ def test_where_both_sides_are_new_both_have_a_related_language() -> None:
     assert related_languages(parent, [("mwl", "ext")], new, chosen="es") == {"mwl": "es", "ext": "es"}
 
 
+def test_a_new_source_language_stands_for_itself_in_its_second_direction() -> None:
+    """It was found with the first direction, and the second one lacks another language."""
+
+    class Strict(Parent):
+        def translate(self, texts: list[str], *, src_lang: str, tgt_lang: str, **_: Any) -> list[str]:
+            assert {src_lang, tgt_lang} <= {"en", *MANY}
+            return super().translate(texts, src_lang=src_lang, tgt_lang=tgt_lang)
+
+    parent: Any = Strict(MANY, "pt")
+    directions = [("mwl", "en"), ("mwl", "ext")]
+    pairs = Pairs([str(row) for row in range(6)], MIRANDESE * 2, ENGLISH * 2,
+                  [each for each in directions for _ in range(3)])  # fmt: skip
+    found = related_languages(parent, directions, pairs)
+    assert set(found) == {"mwl", "ext"} and found["mwl"] == "pt"
+
+
 def test_of_few_languages_all_are_tried() -> None:
     parent: Any = Parent(["ja", "fi", "pt"], "fi")
     assert related_languages(parent, [("en", "mwl")], dev_pairs()) == {"mwl": "fi"}
