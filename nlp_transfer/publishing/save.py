@@ -78,12 +78,12 @@ def save_model(source: str, folder: Path, *, texts: Sequence[str], revision: str
     before = loaded.logits(texts)
     with whole_folder(folder) as part:
         shutil.copytree(resolved, part, dirs_exist_ok=True, ignore=not_of_the_model)
-        _require_same(part, texts, before, exactly=lambda: _exact_logits(loaded, texts))
+        _require_same(part, texts, before, exactly=lambda: exact_logits(loaded, texts))
     logger.info("saved to %s: reloaded, and equal on %d texts", folder, len(texts))
     return folder
 
 
-def _exact_logits(classifier: Any, texts: Sequence[str]) -> Any:
+def exact_logits(classifier: Any, texts: Sequence[str]) -> Any:
     """Score texts in float64, with a probe in float32."""
     model = getattr(classifier, "model", None)
     score = partial(classifier.logits, texts)
@@ -103,11 +103,15 @@ def computing_in_float64(model: Any) -> Iterator[None]:
     that moves the last digits of float32, and of a large model's logits more than is allowed. What differs in
     float64 too is another model.
     """
-    model.double()
+    import torch
+
+    device = model.device
+    # Apple's accelerators have no float64.
+    model.to("cpu" if device.type == "mps" else device, torch.float64)
     try:
         yield
     finally:
-        model.float()
+        model.to(device, torch.float32)
 
 
 def not_of_the_model(folder: str, names: list[str]) -> set[str]:
@@ -142,7 +146,7 @@ def _require_same(folder: Path, texts: Sequence[str], before: Any, *, exactly: C
     again = load_adapted(str(folder))
     difference = float(np.abs(again.logits(texts) - before).max())
     if not difference <= MAX_LOGIT_DIFFERENCE:
-        difference = float(np.abs(_exact_logits(again, texts) - exactly()).max())
+        difference = float(np.abs(exact_logits(again, texts) - exactly()).max())
     if not difference <= MAX_LOGIT_DIFFERENCE:
         kind = "probe" if (folder / DESCRIPTION).exists() else "model"
         raise RunError(

@@ -150,7 +150,8 @@ def learn_words(
     """Teach the layer that names words, and nothing else, before labelled rows join, for `mlm`.
 
     A layer that starts at random would move the encoder away from what labels have taught it: with the
-    encoder trained too, a source model of 79% fell to 73% on the target (benchmarks/results/defaults.json).
+    encoder trained too, a source model of 79% fell to 73% on the target (`encoder_first` in
+    benchmarks/README.md).
 
     Args:
         model: what `learning_from` built.

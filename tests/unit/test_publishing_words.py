@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
+import torch
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import HfHubHTTPError
 from test_reporting import NASTY, content
@@ -268,6 +270,24 @@ def test_translations_are_compared_one_by_one() -> None:
     texts = ["a", "b", "c", "d"]
     assert gates.output_difference(Fixed("1", "2", "3", "4"), Fixed("1", "2", "3", "4"), texts) == 0
     assert gates.output_difference(Fixed("1", "2", "3", "4"), Fixed("1", "2", "3", "x"), texts) == 0.25
+
+
+@pytest.mark.parametrize("really", [0.0, 1e-3])
+def test_what_float32_alone_makes_differ_closes_no_gate(really: float) -> None:
+    class Scorer:
+        label_names = ("a", "b")
+
+        def __init__(self, noise: float, bias: float) -> None:
+            self.model, self.noise, self.bias = torch.nn.Linear(1, 1), noise, bias
+            self.model.device = torch.device("cpu")
+
+        def logits(self, texts: list[str]) -> Any:
+            noise = self.noise if self.model.weight.dtype == torch.float32 else 0.0
+            return np.full((len(texts), 2), self.bias + noise)
+
+    first, second = Scorer(0.0, 0.0), Scorer(3e-5, really)
+    assert gates.output_difference(first, second, ["x", "y"]) == pytest.approx(really)
+    assert first.model.weight.dtype == second.model.weight.dtype == torch.float32
 
 
 def test_rows_that_a_finding_quotes_are_taken_out() -> None:
