@@ -245,6 +245,9 @@ class AdaptationConfig:
     and 1 with the best score on the target's dev rows, 1 where these are too few (sentiment: 3/4 after up to
     32 target rows); balanced: of those not clearly worse, the best on the source's dev rows; null: all of it.
     """
+    soup: int | None = Field(default=None, ge=1)
+    """Sentiment: trainings from the same start, each with its own order of the rows, whose weights are
+    averaged (a model soup). null: 3 with fewer than 200 target labels, 1 with more."""
     unlabelled: UnlabelledConfig | None = None
     """Sentiment: learn from target text without labels too, with few target labels or none. null: no."""
     class_weights: Literal["balanced"] | None = None

@@ -96,7 +96,7 @@ def _adaptation_problems(config: RecipeConfig) -> list[str]:
     smoothing = {**config.training, **adaptation.training}.get("label_smoothing_factor")
     problems = []
     if config.task == "translation":
-        sentiment_keys = ("unlabelled", "class_weights", "selection_metric", "trust_source")
+        sentiment_keys = ("unlabelled", "soup", "class_weights", "selection_metric", "trust_source")
         problems += [
             f"adaptation.{key}: is not a key of translation recipes"
             for key in sentiment_keys

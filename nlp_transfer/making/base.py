@@ -204,6 +204,7 @@ class ModelMaker(ABC, Generic[StartT, ProcedureT, TrainedT]):
         )
         cost.seconds, cost.selection_seconds = trained.fit.seconds, trained.fit.selection_seconds
         cost.tokens_per_second, cost.padding_share = trained.fit.tokens_per_second, trained.fit.padding_share
+        cost.trainings = trained.fit.trainings
         cost.trainable_parameters, cost.trainable_share = trained.trainable, trained.trainable / trained.total
         return trained
 

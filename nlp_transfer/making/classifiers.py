@@ -32,7 +32,7 @@ MAX_ASKED_ROWS = 2_000
 # What says nothing about a source model that is not made by LoRA.
 LORA_ONLY = ("rank", "alpha", "target_modules")
 # What a source stage never sets.
-ADAPTATION_ONLY = ("class_weights", "selection_metric", "early_stopping")
+ADAPTATION_ONLY = ("soup", "class_weights", "selection_metric", "early_stopping")
 
 
 class ClassifierMaker(ModelMaker[str, "Procedure", "Trained"]):
@@ -173,6 +173,7 @@ class ClassifierMaker(ModelMaker[str, "Procedure", "Trained"]):
         return dataclasses.replace(
             super()._adaptation_procedure(),
             method="full" if adaptation.method == "probe" else adaptation.method,
+            soup=adaptation.soup,
             class_weights=adaptation.class_weights,
             selection_metric=adaptation.selection_metric,
         )

@@ -222,8 +222,10 @@ def cost(report: TransferReport) -> str:
     )
     memory = f" Peak memory: {spent['peak_rss_mb']:,.0f} MB." if spent.get("peak_rss_mb") else ""
     share = spent.get("trainable_share") or 0.0
+    several = spent.get("trainings") or 0
+    averaged = f" (the weights are the mean of {several} trainings)" if several > 1 else ""
     return (
-        f"Adapting took {spent.get('seconds') or 0:,.0f} s of training and "
+        f"Adapting took {spent.get('seconds') or 0:,.0f} s of training{averaged} and "
         f"{spent.get('selection_seconds') or 0:,.0f} s of selection{source}; "
         f"{spent.get('trainable_parameters') or 0:,} weights were trained "
         f"({share * 100:.1f}% of all).{memory}"

@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from nlp_transfer.data.rows import EMPTY, Rows
 from nlp_transfer.data.splits import nested_subset
-from nlp_transfer.errors import DataError
+from nlp_transfer.errors import DataError, ModelError
 from nlp_transfer.evaluation.mixes import Rule
 from nlp_transfer.models.adapters import add_adapter
 from nlp_transfer.models.batching import length_sorted_batches
@@ -37,6 +37,8 @@ from nlp_transfer.training.fit import FitResult, TrainingRun, fit, parameter_cou
 from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
 from nlp_transfer.training.mixing import Mixing, mixing_for
 from nlp_transfer.training.passes import ends_by_steps, mixture, passes_of
+from nlp_transfer.training.shards import in_shards
+from nlp_transfer.training.soup import AfterTraining, members_of, train_soup
 from nlp_transfer.training.unlabelled import (
     SAVED_SHARE,
     Unlabelled,
@@ -66,6 +68,8 @@ class Procedure:
     """Source rows beside each target row; None follows from the number of target rows."""
     mix: Rule | float | None = None
     """Which mix with the start's weights is kept (training/mixing.py); None keeps the trained ones."""
+    soup: int | None = 1
+    """Trainings whose weights are averaged (training/soup.py); None follows from the number of rows."""
     class_weights: str | None = None
     """`balanced`: each class counts alike in the loss; None: each row."""
     selection_metric: str = "accuracy"
@@ -136,7 +140,13 @@ def train_classifier(
     mixing = mixing_for(procedure.mix, model, source_dev, otherwise=otherwise) if mixes else None
     plan = budget(train, replayed, procedure)
 
-    def learn(model: Any, plan: Budget, run: TrainingRun, mixing: Mixing | None = None) -> FitResult:
+    def learn(
+        model: Any,
+        plan: Budget,
+        run: TrainingRun,
+        mixing: Mixing | None = None,
+        after_training: AfterTraining | None = None,
+    ) -> FitResult:
         labels = plan.rows.labels[plan.rows.labels != NO_LABEL]
         return fit(
             model,
@@ -152,13 +162,23 @@ def train_classifier(
             selection_metric=procedure.selection_metric,
             early_stopping=procedure.early_stopping,
             frozen_layers=procedure.freeze_layers if pretrained and unlabelled is None else 0,
+            after_training=after_training,
         )
+
+    def learn_labels(run: TrainingRun, mixing: Mixing | None = None) -> FitResult:
+        def once(each: TrainingRun, take_the_mean: AfterTraining | None) -> FitResult:
+            plan = budget(train, replayed, dataclasses.replace(procedure, seed=each.seed))
+            return learn(model, plan, each, None if take_the_mean is None else mixing, take_the_mean)
+
+        # Trainings that all start at random end far from each other.
+        members = soup_for(procedure, len(train)) if pretrained else 1
+        return train_soup(model, members_of(run, members=members), once)
 
     earlier: list[FitResult] = []
     if unlabelled is not None:
         labels_first = learns_labels_first(unlabelled, train, plan.arguments)
         if labels_first:
-            earlier.append(learn(model, plan, run.before("labels")))
+            earlier.append(learn_labels(run.before("labels")))
             left = after_labels(training_arguments(len(train), procedure))
             plan = budget(train, replayed, dataclasses.replace(procedure, arguments=left))
         plan = with_unlabelled(plan, unlabelled, replayed, procedure, dev=len(dev) > 0)
@@ -170,7 +190,7 @@ def train_classifier(
             length = procedure.max_length_tokens
             words = learn_words(model, loaded, unlabelled, plan.arguments, run, max_length_tokens=length)
             earlier.append(words)
-    result = learn(model, plan, run, mixing)
+    result = learn_labels(run, mixing) if unlabelled is None else learn(model, plan, run, mixing)
     result = dataclasses.replace(result, seconds=result.seconds + sum(each.seconds for each in earlier))
     model = result.model.classifier if isinstance(result.model, MixedClassifier) else result.model
     model = finished(model, base=start, label_names=procedure.label_names, adapter_folder=adapter_folder)
@@ -208,6 +228,8 @@ REPLAY_IN_FULL_UP_TO = 64
 # quarters of the change lost half as much where the whole change lost (movies, editorials), and were as good
 # where it gained (products, tweets): +0.4 points over twelve cells (defaults.json, `mix_few_labels`).
 FEW_ROWS, MIX_OF_FEW = 32, 0.75
+# Trainings that are averaged with so few target rows; see benchmarks/results/defaults.json, `soup`.
+MEMBERS, SOUP_BELOW = 3, 200
 
 
 def mix_without_dev(rows: int) -> float:
@@ -217,6 +239,21 @@ def mix_without_dev(rows: int) -> float:
     (0.75, 1.0)
     """
     return MIX_OF_FEW if rows <= FEW_ROWS else 1.0
+
+
+def soup_for(procedure: Procedure, rows: int) -> int:
+    """Return how many trainings on so many target rows are averaged.
+
+    Raises:
+        ModelError: several are asked for, and the weights are in shards.
+    """
+    if procedure.soup is not None and procedure.soup > 1 and in_shards():
+        raise ModelError("weights in shards (FSDP, DeepSpeed) are not averaged; leave adaptation.soup out")
+    if procedure.soup is not None:
+        return procedure.soup
+    # A number of steps is that of one training.
+    one = in_shards() or ends_by_steps(procedure.arguments)
+    return 1 if one or rows >= SOUP_BELOW else MEMBERS
 
 
 @dataclass(frozen=True)

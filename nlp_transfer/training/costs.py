@@ -17,8 +17,8 @@ SAMPLE_SECONDS = 0.05
 class Cost:
     """The cost of one system; `source_seconds` is what the source model that it starts from took.
 
-    `tokens_per_second` counts real tokens, `padding_share` is the share of the others; both stay 0 for what
-    is not trained step by step.
+    `tokens_per_second` counts real tokens, `padding_share` is the share of the others, `trainings` are those
+    whose weights were averaged; all stay 0 for what is not trained step by step.
     """
 
     seconds: float = 0.0
@@ -29,6 +29,7 @@ class Cost:
     source_seconds: float = 0.0
     tokens_per_second: float = 0.0
     padding_share: float = 0.0
+    trainings: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for the report."""

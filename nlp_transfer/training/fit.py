@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
@@ -97,6 +98,7 @@ def fit(
     selection_metric: str = "accuracy",
     early_stopping: int | None = None,
     frozen_layers: int = 0,
+    after_training: Callable[[nn.Module], None] | None = None,
 ) -> FitResult:
     """Train a sequence classifier in place; with dev rows, selection.py's step is kept, else the last.
 
@@ -115,6 +117,7 @@ def fit(
         selection_metric: `accuracy` or `macro_f1` of the dev rows decides which step is kept.
         early_stopping: see `run_trainer`.
         frozen_layers: first layers of the encoder that are not trained; they compute each text once.
+        after_training: changes the trained model in place, before a mix is chosen (soup.py).
 
     Raises:
         ConfigError: rows without labels are to be learnt in shards.
@@ -170,6 +173,8 @@ def fit(
         order, size = list(trainer._get_train_sampler()), settings.train_batch_size
         batches = [order[first : first + size] for first in range(0, len(order), size)]
         result = dataclasses.replace(result, padding_share=padding_share(batches, train_set.lengths))
+        if after_training is not None:
+            after_training(result.model)
         if mixing is None:
             return result
         began = time.perf_counter()

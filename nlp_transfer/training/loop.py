@@ -82,6 +82,8 @@ class FitResult:
     """Share of the computed tokens that are padding."""
     target_ratio: float = 0.0
     """Translation: tokens that nearly all training targets have at most for each of their source's."""
+    trainings: int = 1
+    """Whose weights were averaged (soup.py); `seconds` and `tokens` are of all, the rest of the last one."""
     mix: MixChoice | None = None
     """Which mix with the weights before training was kept, where dev rows chose one."""
 

@@ -1,0 +1,92 @@
+"""Several trainings from one start whose weights are averaged: a model soup.
+
+With few rows, the order of the rows, the source rows beside them and dropout decide much of what is learnt:
+trainings that differ in nothing else are right on different rows. From one start they do not part far, so the
+mean of their weights is a model too. It is steadier than each of them, and no slower to use.
+Source: Wortsman et al. 2022, Model soups, section 3.1 (the uniform soup).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from nlp_transfer.training.loop import FitResult, TrainingRun
+
+logger = logging.getLogger(__name__)
+# Between the seeds of a soup's trainings, so that those of two of `evaluation.seeds` are different ones.
+SEED_STEP = 1_000
+
+AfterTraining = Callable[[torch.nn.Module], None]
+"""Changes a trained model in place, before a mix with the start's weights is chosen."""
+Learn = Callable[[TrainingRun, AfterTraining | None], FitResult]
+"""Trains the model once. The last training of a soup alone is given what takes the mean."""
+
+
+def members_of(run: TrainingRun, *, members: int) -> list[TrainingRun]:
+    """Return the trainings of a soup: the run itself, and others with seeds and checkpoints of their own."""
+    others = [
+        replace(
+            run,
+            label=f"{run.label}: {member + 1} of {members}",
+            folder=run.folder.with_name(f"{run.folder.name}-{member + 1}"),
+            seed=run.seed + member * SEED_STEP,
+        )
+        for member in range(1, members)
+    ]
+    return [run, *others]
+
+
+def train_soup(model: torch.nn.Module, runs: Sequence[TrainingRun], learn: Learn) -> FitResult:
+    """Train a model once for each run, always from the weights that it has now, and leave it their mean.
+
+    Args:
+        model: trained in place; weights that do not train stay as they are.
+        runs: one training each.
+        learn: trains it, for one of them.
+
+    Returns:
+        The last training's result, with the seconds and the tokens of all.
+    """
+    if len(runs) > 1:
+        logger.info("%s: the mean of the weights of %d trainings", runs[0].label, len(runs))
+    start, results = _trained(model), []
+    total = {name: torch.zeros_like(weight) for name, weight in start.items()}
+    for run in runs[:-1]:
+        _set(model, start)
+        results.append(learn(run, None))
+        total = {name: total[name].to(weight.device) + weight for name, weight in _trained(model).items()}
+
+    def take_the_mean(trained: torch.nn.Module) -> None:
+        mean = {
+            name: (total[name].to(weight.device) + weight) / len(runs)
+            for name, weight in _trained(trained).items()
+        }
+        _set(trained, mean)
+
+    _set(model, start)
+    last = learn(runs[-1], take_the_mean)
+    return replace(
+        last,
+        seconds=last.seconds + sum(each.seconds for each in results),
+        selection_seconds=last.selection_seconds + sum(each.selection_seconds for each in results),
+        trainings=len(runs),
+        tokens=last.tokens + sum(each.tokens for each in results),
+    )
+
+
+def _trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Copy the weights that train, by name."""
+    return {
+        name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad
+    }
+
+
+@torch.no_grad()
+def _set(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    for name, weight in model.named_parameters():
+        if name in weights:
+            weight.copy_(weights[name].to(weight.device))
