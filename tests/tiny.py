@@ -94,6 +94,8 @@ def easy_recipe(output_dir: Path, model: Path, domains: dict[str, Path], **chang
             "source": {"path": str(domains["movies"])},
             "target": {"path": str(domains["products"]), "train_size": 32},
         },
+        # Otherwise four trainings for each model; tests/integration/test_soup.py has them.
+        "adaptation": {"soup": 1},
         "training": {
             "learning_rate": 1e-2,
             "per_device_train_batch_size": 16,

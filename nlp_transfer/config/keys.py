@@ -247,7 +247,7 @@ class AdaptationConfig:
     """
     soup: int | None = Field(default=None, ge=1)
     """Sentiment: trainings from the same start, each with its own order of the rows, whose weights are
-    averaged (a model soup). null: 3 with fewer than 200 target labels, 1 with more."""
+    averaged (a model soup). null: 4 with up to 2,000 target rows, 1 with more."""
     unlabelled: UnlabelledConfig | None = None
     """Sentiment: learn from target text without labels too, with few target labels or none. null: no."""
     class_weights: Literal["balanced"] | None = None

@@ -125,7 +125,7 @@ def test_labels_are_learnt_by_a_soup_before_guesses_join(tiny_model: Any, tmp_pa
 
 def test_how_many_trainings_follows_from_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     by_default = dataclasses.replace(PROCEDURE, soup=None)
-    assert [soup_for(by_default, size) for size in (16, 199, 200, 5_000)] == [3, 3, 1, 1]
+    assert [soup_for(by_default, size) for size in (16, 2_000, 2_001)] == [4, 4, 1]
     assert soup_for(dataclasses.replace(PROCEDURE, soup=5), 5_000) == 5
     steps = dataclasses.replace(by_default, arguments={"max_steps": 10})
     assert soup_for(steps, 16) == 1
