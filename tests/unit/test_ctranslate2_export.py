@@ -41,7 +41,9 @@ def exported(tiny_translator: TinyTranslator, tmp_path_factory: Any) -> Callable
             directions = [(source, target) for target in dict.fromkeys(targets)]
             describe(model, Use(directions, max_length_tokens=60, target_ratio=1.0))
             folder = tmp_path_factory.mktemp("exported") / family
-            export_model(str(model), runtime="ctranslate2", output=folder)
+            # Beams of a random model are close to one another: on some processors a rounding tips one text's
+            # choice, and the gate closes (T5 with AVX-512).
+            export_model(str(model), runtime="ctranslate2", output=folder, override="a random model")
             made[family] = (model, folder)
         return made[family]
 
