@@ -109,6 +109,8 @@ def _adaptation_problems(config: RecipeConfig) -> list[str]:
         )
     if adaptation.unlabelled is None:
         return problems
+    if adaptation.unlabelled.method == "mlm" and adaptation.soup not in (None, 1):
+        problems.append("adaptation.soup: averages trainings on labelled rows, and mlm is one; leave it out")
     if adaptation.unlabelled.card is not None and adaptation.unlabelled.path is not None:
         problems.append("adaptation.unlabelled: give card or path, not both")
     if adaptation.method == "probe":

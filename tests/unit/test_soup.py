@@ -135,6 +135,15 @@ def test_how_many_trainings_follows_from_the_rows(monkeypatch: pytest.MonkeyPatc
         soup_for(dataclasses.replace(PROCEDURE, soup=2), 16)
 
 
+def test_hidden_words_are_learnt_in_one_training() -> None:
+    recipe = {
+        "task": "sentiment", "output_dir": "x", "model": {"path": "m"},
+        "data": {"target": {"path": "a.csv"}}, "adaptation": {"unlabelled": {"method": "mlm"}, "soup": 3},
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match=r"adaptation\.soup: averages .* mlm is one"):
+        parse_config(recipe)
+
+
 def test_a_translation_recipe_has_no_soup() -> None:
     recipe = {
         "task": "translation", "output_dir": "x", "model": {"path": "m"},
