@@ -51,8 +51,9 @@ def train_soup(model: torch.nn.Module, runs: Sequence[TrainingRun], learn: Learn
     Returns:
         The last training's result, with the seconds and the tokens of all.
     """
-    if len(runs) > 1:
-        logger.info("%s: the mean of the weights of %d trainings", runs[0].label, len(runs))
+    if len(runs) == 1:
+        return learn(runs[0], lambda _: None)
+    logger.info("%s: the mean of the weights of %d trainings", runs[0].label, len(runs))
     start, results = _trained(model), []
     total = {name: torch.zeros_like(weight) for name, weight in start.items()}
     for run in runs[:-1]:
