@@ -94,7 +94,7 @@ def easy_recipe(output_dir: Path, model: Path, domains: dict[str, Path], **chang
             "source": {"path": str(domains["movies"])},
             "target": {"path": str(domains["products"]), "train_size": 32},
         },
-        # Otherwise four trainings for each model; tests/integration/test_soup.py has them.
+        # Otherwise four trainings for each model; tests/integration/test_averaged_run.py has them.
         "adaptation": {"soup": 1},
         "training": {
             "learning_rate": 1e-2,
