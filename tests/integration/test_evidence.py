@@ -192,7 +192,7 @@ def test_rows_learnt_by_heart_are_told_the_more_often_they_were_seen(
     found = {}
     for passes in (1, 150):
         recipe = make_recipe(
-            tmp_path / f"run{passes}", data__target={"path": str(path), "train_size": 32},
+            tmp_path / f"run{passes}", data__target={"path": str(path), "train_size": 64},
             adaptation__replay=0, adaptation__training={"num_train_epochs": passes},
             evaluation__baselines=["zero_shot"],
         )  # fmt: skip
