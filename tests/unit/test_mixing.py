@@ -49,9 +49,11 @@ def test_the_mix_follows_its_rule(rule, error, source, alpha):
     assert [point.target for point in choice.points] == TARGET
 
 
-def test_of_equal_mixes_the_one_nearer_to_the_start_is_kept():
+def test_of_equal_mixes_the_start_is_kept_or_else_the_one_furthest_from_it():
     choice = choose_mix(ALPHAS, np.full((5, 11), 0.5), SOURCE, dev_rows=200)
     assert choice.alpha == 0.0
+    tied = with_resamples([0.7, 0.8, 0.83, 0.82, 0.83], error=0.01)
+    assert choose_mix(ALPHAS, tied, None, dev_rows=154).alpha == 1.0
 
 
 def test_a_start_that_no_mix_beats_is_warned_of():
