@@ -138,7 +138,6 @@ def train_classifier(
     otherwise = mix_without_dev(len(train)) if unlabelled is None else 1.0
     mixes = pretrained and not loaded.fresh
     mixing = mixing_for(procedure.mix, model, source_dev, otherwise=otherwise) if mixes else None
-    plan = budget(train, replayed, procedure)
 
     def learn(
         model: Any,
@@ -175,7 +174,10 @@ def train_classifier(
         return train_soup(model, members_of(run, members=members), once)
 
     earlier: list[FitResult] = []
-    if unlabelled is not None:
+    if unlabelled is None:
+        result = learn_labels(run, mixing)
+    else:
+        plan = budget(train, replayed, procedure)
         labels_first = learns_labels_first(unlabelled, train, plan.arguments)
         if labels_first:
             earlier.append(learn_labels(run.before("labels")))
@@ -190,7 +192,7 @@ def train_classifier(
             length = procedure.max_length_tokens
             words = learn_words(model, loaded, unlabelled, plan.arguments, run, max_length_tokens=length)
             earlier.append(words)
-    result = learn_labels(run, mixing) if unlabelled is None else learn(model, plan, run, mixing)
+        result = learn(model, plan, run, mixing)
     result = dataclasses.replace(result, seconds=result.seconds + sum(each.seconds for each in earlier))
     model = result.model.classifier if isinstance(result.model, MixedClassifier) else result.model
     model = finished(model, base=start, label_names=procedure.label_names, adapter_folder=adapter_folder)

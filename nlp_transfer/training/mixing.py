@@ -22,9 +22,9 @@ from transformers import Trainer
 from nlp_transfer.errors import ModelError
 from nlp_transfer.evaluation.mixes import Array, MixChoice, Rule, choose_mix
 from nlp_transfer.models.loading import quiet_library
+from nlp_transfer.training.weights import Weights, copied_weights
 
 logger = logging.getLogger(__name__)
-Weights = dict[str, torch.Tensor]
 # A finer grid would choose among mixes that the dev rows cannot tell apart.
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Fewer rows than these choose by chance. Half of all rows a classifier gets right anyway; a translation
@@ -66,12 +66,8 @@ def mixing_for(
 
 
 def trained_weights(model: torch.nn.Module) -> Weights:
-    """Copy the weights that are trained, by name."""
-    return {
-        name: parameter.detach().clone()
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad and NOT_MIXED not in name
-    }
+    """Copy the weights that are trained and can be mixed, by name."""
+    return {name: weight for name, weight in copied_weights(model).items() if NOT_MIXED not in name}
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from dataclasses import replace
 import torch
 
 from nlp_transfer.training.loop import FitResult, TrainingRun
+from nlp_transfer.training.weights import copied_weights, set_weights
 
 logger = logging.getLogger(__name__)
 # Between the seeds of a soup's trainings, so that those of two of `evaluation.seeds` are different ones.
@@ -54,21 +55,23 @@ def train_soup(model: torch.nn.Module, runs: Sequence[TrainingRun], learn: Learn
     if len(runs) == 1:
         return learn(runs[0], lambda _: None)
     logger.info("%s: the mean of the weights of %d trainings", runs[0].label, len(runs))
-    start, results = _trained(model), []
+    start, results = copied_weights(model), []
     total = {name: torch.zeros_like(weight) for name, weight in start.items()}
     for run in runs[:-1]:
-        _set(model, start)
+        set_weights(model, start)
         results.append(learn(run, None))
-        total = {name: total[name].to(weight.device) + weight for name, weight in _trained(model).items()}
+        total = {
+            name: total[name].to(weight.device) + weight for name, weight in copied_weights(model).items()
+        }
 
     def take_the_mean(trained: torch.nn.Module) -> None:
         mean = {
             name: (total[name].to(weight.device) + weight) / len(runs)
-            for name, weight in _trained(trained).items()
+            for name, weight in copied_weights(trained).items()
         }
-        _set(trained, mean)
+        set_weights(trained, mean)
 
-    _set(model, start)
+    set_weights(model, start)
     last = learn(runs[-1], take_the_mean)
     return replace(
         last,
@@ -77,17 +80,3 @@ def train_soup(model: torch.nn.Module, runs: Sequence[TrainingRun], learn: Learn
         trainings=len(runs),
         tokens=last.tokens + sum(each.tokens for each in results),
     )
-
-
-def _trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Copy the weights that train, by name."""
-    return {
-        name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad
-    }
-
-
-@torch.no_grad()
-def _set(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    for name, weight in model.named_parameters():
-        if name in weights:
-            weight.copy_(weights[name].to(weight.device))
