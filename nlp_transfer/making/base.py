@@ -20,8 +20,9 @@ from nlp_transfer.training.costs import Cost, measured
 from nlp_transfer.training.processes import is_main, num_processes
 
 if TYPE_CHECKING:
-    from nlp_transfer.training.adapt import Procedure, Trained
+    from nlp_transfer.training.adapt import Trained
     from nlp_transfer.training.adapt_translation import TrainedTranslator, TranslationProcedure
+    from nlp_transfer.training.procedure import Procedure
 
 # What a model can be made from besides a path: of a translation model its shape.
 StartT = TypeVar("StartT")

@@ -21,8 +21,9 @@ from nlp_transfer.training.costs import Cost
 from nlp_transfer.training.processes import computed_on_main
 
 if TYPE_CHECKING:
-    from nlp_transfer.training.adapt import Procedure, Trained
+    from nlp_transfer.training.adapt import Trained
     from nlp_transfer.training.probing import FrozenProbe
+    from nlp_transfer.training.procedure import Procedure
     from nlp_transfer.training.unlabelled import Unlabelled
 
 # Texts that a saved model is compared with itself on.
@@ -70,8 +71,8 @@ class ClassifierMaker(ModelMaker[str, "Procedure", "Trained"]):
 
     def _source_inputs(self, stage: SourceStageConfig, source: DomainData) -> list[Any]:
         from nlp_transfer.models.loading import model_identity
-        from nlp_transfer.training.adapt import METHOD_ARGUMENTS, passes_for
         from nlp_transfer.training.arguments import DEFAULTS
+        from nlp_transfer.training.procedure import METHOD_ARGUMENTS, passes_for
 
         identity = model_identity(self.settings.model_path, revision=self.settings.revision)
         rows = [source.train.fingerprint(), source.dev.fingerprint(), self.data.label_names]
@@ -149,7 +150,7 @@ class ClassifierMaker(ModelMaker[str, "Procedure", "Trained"]):
         return train_classifier(start, procedure, domain.train, domain.dev, **options)
 
     def _procedure(self, stage: SourceStageConfig | AdaptationConfig) -> Procedure:
-        from nlp_transfer.training.adapt import Procedure
+        from nlp_transfer.training.procedure import Procedure
 
         adaptation = self.settings.adaptation
         return Procedure(

@@ -132,7 +132,7 @@ def fit(
     train_set = TokenizedRows(train, tokenizer, max_length_tokens=max_length_tokens)
     dev_set, source_set = tokenized(dev), tokenized(None if mixing is None else mixing.source_dev)
     settings = build_arguments(
-        with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations, label=run.label),
+        with_selection(arguments, dev=len(dev) > 0, evaluations=evaluations, label=run.title),
         output_dir=run.folder,
         seed=run.seed,
     )
@@ -164,7 +164,7 @@ def fit(
     batch = settings.train_batch_size * settings.world_size * settings.gradient_accumulation_steps
     tokens = sum(train_set.lengths)
     say_what_follows(
-        trainer, run.label, rows=len(train_set), batch=f"batch {batch}",
+        trainer, run.title, rows=len(train_set), batch=f"batch {batch}",
         tokens_a_step=batch * tokens / max(1, len(train_set)),
     )  # fmt: skip
     with nullcontext() if frozen is None else frozen.standing_in():

@@ -47,13 +47,20 @@ class TrainingRun:
     """One training: what it is called, what starts it, and where it leaves what."""
 
     label: str
-    """Names it in the progress bar, the log and the history."""
+    """Names what is trained in the log."""
     folder: Path
     """For checkpoints; it resumes from the newest whole one there."""
     seed: int
     """Starts dropout and orders the rows."""
     history: Path | None = None
     """File for one line a logged step."""
+    member: str = ""
+    """Which of several trainings whose weights are averaged it is."""
+
+    @property
+    def title(self) -> str:
+        """Names this one training, in the progress bar, the log and the history."""
+        return f"{self.label}: {self.member}" if self.member else self.label
 
     def before(self, stage: str) -> TrainingRun:
         """Return the training of a stage that comes before this one, with checkpoints of its own."""
@@ -107,22 +114,22 @@ def run_trainer(
     Raises:
         RunError: the loss is not a number any more.
     """
-    clock, bar = SelectionClock(), ProgressBar(run.label)
+    clock, bar = SelectionClock(), ProgressBar(run.title)
     losses = LossSinceLog(trainer)
-    stop = StopAtStep(run.label, losses)
+    stop = StopAtStep(run.title, losses)
     # The log line of a planned checkpoint is decided before the checkpoint that a signal asks for; the guard
     # sees both.
-    for watcher in (bar, clock, SavedSteps(), losses, stop, LossGuard(run.label, trainer)):
+    for watcher in (bar, clock, SavedSteps(), losses, stop, LossGuard(run.title, trainer)):
         trainer.add_callback(watcher)
     if early_stopping is not None and trainer.args.load_best_model_at_end:
         trainer.add_callback(StopWhenWorse(early_stopping))
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
     if run.history is not None:
-        trainer.add_callback(HistoryFile(run.history, run.label, seed=run.seed))
+        trainer.add_callback(HistoryFile(run.history, run.title, seed=run.seed))
     checkpoint = computed_on_main(lambda: newest_whole_checkpoint(Path(trainer.args.output_dir)))
     if checkpoint is not None:
-        logger.info("%s: going on from step %s", run.label, checkpoint.name.rpartition("-")[2])
+        logger.info("%s: going on from step %s", run.title, checkpoint.name.rpartition("-")[2])
     copy_to_fill = copy_for_shards(trainer)
     began = time.perf_counter()
     with quiet_library(), contextlib.closing(bar), stop.signals_held():

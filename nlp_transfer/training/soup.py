@@ -32,7 +32,7 @@ def members_of(run: TrainingRun, *, members: int) -> list[TrainingRun]:
     others = [
         replace(
             run,
-            label=f"{run.label}: {member + 1} of {members}",
+            member=f"{member + 1} of {members}",
             folder=run.folder.with_name(f"{run.folder.name}-{member + 1}"),
             seed=run.seed + member * SEED_STEP,
         )

@@ -29,7 +29,8 @@ def take_for_accelerators(self: Any, *given: Any, **named: Any) -> None:
 
 def train(method: str, start: str, folder: Path) -> dict[str, Any]:
     """Train in shards and save on the main process; return losses, and the sum of each process's weights."""
-    from nlp_transfer.training.adapt import Procedure, train_classifier
+    from nlp_transfer.training.adapt import train_classifier
+    from nlp_transfer.training.procedure import Procedure
     from nlp_transfer.training.processes import computed_on_main
 
     arguments = {**SETTINGS, "learning_rate": 1e-3, "per_device_train_batch_size": 8}

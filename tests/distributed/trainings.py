@@ -96,7 +96,8 @@ def train_case(case: Case, folder: Path) -> Any:
 
 
 def _classifier(case: Case, folder: Path) -> Any:
-    from nlp_transfer.training.adapt import Procedure, train_classifier
+    from nlp_transfer.training.adapt import train_classifier
+    from nlp_transfer.training.procedure import Procedure
     from nlp_transfer.training.unlabelled import Unlabelled
 
     rows = 16 // (case.processes * case.accumulation)

@@ -18,9 +18,10 @@ from torch.nn import functional
 from nlp_transfer.data.row_findings import class_balance
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.inference.predict import predict_logits
-from nlp_transfer.training.adapt import Procedure, train_classifier
+from nlp_transfer.training.adapt import train_classifier
 from nlp_transfer.training.baselines import fit_probe
 from nlp_transfer.training.class_weights import balanced_weights, class_weights, weighted_loss
+from nlp_transfer.training.procedure import Procedure
 from nlp_transfer.training.selection import dev_metrics
 
 

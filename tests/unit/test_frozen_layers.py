@@ -18,8 +18,9 @@ from nlp_transfer.models.freezing import encoder_layers, freeze
 from nlp_transfer.models.frozen_layers import STATES, FrozenLayers, StatesCollator
 from nlp_transfer.models.loading import LoadedClassifier, base_model, load_classifier
 from nlp_transfer.models.token_cache import token_columns
-from nlp_transfer.training.adapt import Procedure, train_classifier
+from nlp_transfer.training.adapt import train_classifier
 from nlp_transfer.training.fit import FitResult, TrainingRun, fit
+from nlp_transfer.training.procedure import Procedure
 
 TEXTS = ["the film is good", "what an ugly phone", "this battery was so broken that i told all of them"]
 TRAIN, DEV = rows("movies", 48), rows("movies", 24, seed=1)

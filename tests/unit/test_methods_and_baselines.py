@@ -20,16 +20,11 @@ from nlp_transfer.inference.predict import predict_logits, softmax
 from nlp_transfer.models.features import mean_pooled
 from nlp_transfer.models.loading import base_model, load_classifier
 from nlp_transfer.models.probe import ProbeHead
-from nlp_transfer.training.adapt import (
-    Procedure,
-    budget,
-    last_linear,
-    passes_for,
-    replay_for,
-    start_head_from_probe,
-    train_classifier,
-)
+from nlp_transfer.training.adapt import train_classifier
 from nlp_transfer.training.baselines import fit_probe, majority, spread, tfidf
+from nlp_transfer.training.budget import budget
+from nlp_transfer.training.probed_head import last_linear, start_head_from_probe
+from nlp_transfer.training.procedure import Procedure, passes_for, replay_for
 
 DRAW = np.random.default_rng(0)
 

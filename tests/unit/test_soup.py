@@ -16,7 +16,8 @@ from nlp_transfer.data.rows import EMPTY, Rows
 from nlp_transfer.errors import ConfigError, ModelError
 from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models.loading import load_classifier
-from nlp_transfer.training.adapt import Procedure, Trained, soup_for, train_classifier
+from nlp_transfer.training.adapt import Trained, train_classifier
+from nlp_transfer.training.procedure import Procedure, soup_for
 from nlp_transfer.training.soup import SEED_STEP
 from nlp_transfer.training.unlabelled import Unlabelled
 

@@ -23,9 +23,11 @@ from nlp_transfer.errors import DataError
 from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models.loading import base_model, load_classifier
 from nlp_transfer.training import adapt, fit, unlabelled
-from nlp_transfer.training.adapt import Budget, Procedure, Trained, train_classifier, with_unlabelled
+from nlp_transfer.training.adapt import Trained, train_classifier
+from nlp_transfer.training.budget import Budget, with_unlabelled
 from nlp_transfer.training.masked import hide_words, word_layer
 from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
+from nlp_transfer.training.procedure import Procedure
 from nlp_transfer.training.self_training import average_into, confident, kept_share
 from nlp_transfer.training.unlabelled import Unlabelled, after_labels, mixed_rows
 
