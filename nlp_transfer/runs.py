@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,7 @@ from typing import IO, Any
 from nlp_transfer.disk import PART, file_in_the_way, sync_files
 from nlp_transfer.errors import ConfigError, RunError
 
+LOCK = ".lock"
 REPORTED_PACKAGES = (
     "nlp-transfer",
     "torch",
@@ -152,6 +153,7 @@ class RunFolder:
         self.resolved_config = resolved_config
         self.main = main
         self._lock: Any = None
+        self._made = False
 
     def __enter__(self) -> RunFolder:
         if self.main:
@@ -172,8 +174,9 @@ class RunFolder:
 
         self._require_no_file()
         try:
+            self._made = not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self.path / ".lock")
+            self._lock = FileLock(self.path / LOCK)
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise RunError(
@@ -198,9 +201,18 @@ class RunFolder:
         self._require_same_config()
 
     def release(self) -> None:
-        """Give the lock back; a process that does not hold it gives nothing back."""
-        if self._lock is not None:
-            self._lock.release()
+        """Give the lock back; a folder that was made for a run that wrote nothing goes with it.
+
+        A process that does not hold the lock gives nothing back.
+        """
+        if self._lock is None:
+            return
+        if self._made and self._lock.is_locked and {each.name for each in self.path.iterdir()} == {LOCK}:
+            # Before the lock is given back: a run that comes in between makes the folder anew, or is refused.
+            with suppress(OSError):
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
+        self._lock.release()
 
     def begin(self, environment: Mapping[str, Any], *, inputs: str) -> None:
         """Write what the run is made of: config.yaml, environment.json, and the hash of its data.

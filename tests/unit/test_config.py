@@ -414,6 +414,20 @@ def test_an_output_dir_that_is_a_file_is_refused_and_left_alone(tmp_path: Path) 
     assert path.read_text() == "mine"
 
 
+def test_a_run_that_wrote_nothing_leaves_no_folder_that_was_not_there(tmp_path: Path) -> None:
+    new, own = tmp_path / "new", tmp_path / "own"
+    own.mkdir()
+    for path in (new, own):
+        with RunFolder(path, resolved_config="") as folder, pytest.raises(RunError, match="another run"):
+            RunFolder(path, resolved_config="").hold()
+        assert folder.path == path
+    assert not new.exists()
+    assert own.is_dir()
+    with RunFolder(new, resolved_config=""):
+        (new / "report.json").write_text("{}")
+    assert (new / "report.json").is_file()
+
+
 # Errors -----------------------------------------------------------------------------------------------------
 
 
