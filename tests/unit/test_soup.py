@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,10 @@ def test_of_the_mean_a_share_of_the_change_is_kept(tiny_model: Any, tmp_path: Pa
         torch.testing.assert_close(weight.float(), expected, atol=1e-6, rtol=1e-4)
 
 
-def test_dev_rows_choose_between_the_start_and_the_mean(tiny_model: Any, tmp_path: Path) -> None:
+def test_dev_rows_choose_between_the_start_and_the_mean(
+    tiny_model: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     start, dev = tiny_model("bert", labels=LABELS), rows("products", 120, seed=3)
     made = train_classifier(
         str(start), dataclasses.replace(PROCEDURE, soup=2, mix="best"), rows("products", 40), dev,
@@ -82,6 +86,10 @@ def test_dev_rows_choose_between_the_start_and_the_mean(tiny_model: Any, tmp_pat
     scores = predict_logits(made.model, made.tokenizer, dev.texts, max_length_tokens=40)
     kept = next(point for point in choice.points if point.alpha == choice.alpha)
     assert (scores.argmax(axis=1) == dev.labels).mean() == pytest.approx(kept.target)
+    # Told of what was made, not of its last training.
+    told = [each.getMessage() for each in caplog.records]
+    assert [line.startswith("a: keeps ") for line in told].count(True) == 1
+    assert any(line.startswith("a: 2 of 2: ") for line in told)
 
 
 def test_adapters_are_averaged_and_saved_as_they_are_merged(tiny_model: Any, tmp_path: Path) -> None:
