@@ -75,6 +75,13 @@ class Continuing:
         beside = self.folder if self.model is None or self.model.run is None else self.model.run
         return with_rows(self.history, self.load, beside=beside)
 
+    @cached_property
+    def test_keys(self) -> set[str]:
+        """Keys of all rows that earlier runs of the chain test on (`row_keys`); they must not be learnt."""
+        if self.model is None:
+            return set()
+        return {key for each in self.rows.sets if each.rows is not None for key in row_keys(each.rows.test)}
+
     def without_test_rows(self, data: Data) -> Data:
         """Leave the rows of earlier test sets out of what both domains are learnt from.
 
@@ -83,11 +90,8 @@ class Continuing:
         """
         if self.model is None:
             return data
-        forbidden = {
-            key for each in self.rows.sets if each.rows is not None for key in row_keys(each.rows.test)
-        }
         parts: dict[str, Any] = {
-            name: without_rows(domain, forbidden)
+            name: without_rows(domain, self.test_keys)
             for name in ("target", "source")
             if (domain := getattr(data, name)) is not None
         }

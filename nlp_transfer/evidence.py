@@ -63,7 +63,7 @@ class EvidenceKeeper:
         so.
         """
         with self._timed("temperature"):
-            rows, logits = self.data.target.dev, np.empty((0, len(self.data.label_names)))
+            rows, logits = self.maker.unlearnt_dev(), np.empty((0, len(self.data.label_names)))
             if len(rows):
                 logits = self._logits("adapted", rows.texts, what="dev rows")
                 self._write("adapted", "dev", rows, logits)
@@ -110,7 +110,7 @@ class EvidenceKeeper:
     def _keep_source_dev(self) -> None:
         """Score dev rows of the source with the adapted model, where both domains have such rows."""
         source = self.data.source
-        if source is None or not len(source.dev) or not len(self.data.target.dev):
+        if source is None or not len(source.dev) or not len(self.maker.unlearnt_dev()):
             return
         drawn = source.dev.take(sample(len(source.dev), MAX_SOURCE_DEV_ROWS, seed=self.maker.seed))
         logits = self._logits("adapted", drawn.texts, what="source dev rows")

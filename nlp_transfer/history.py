@@ -16,6 +16,7 @@ from typing import Any
 
 from nlp_transfer.config import RecipeConfig, parse_config, read_yaml
 from nlp_transfer.data.leaks import row_keys
+from nlp_transfer.data.splits import normalise_text
 from nlp_transfer.earlier import EarlierModel, find_earlier_model
 from nlp_transfer.errors import ConfigError, TransferError
 
@@ -187,7 +188,9 @@ class EarlierRows:
     sets: list[TestSet]
     """With their rows, or why they were not found."""
     learnt: set[str]
-    """Keys of all rows that the runs were trained on, as far as their data is there; see `row_keys`."""
+    """Keys of all rows that the runs were trained on, with labels or without, as far as their data is there;
+    see `row_keys`.
+    """
 
 
 def with_rows(history: History, load: Callable[[RecipeConfig], Any], *, beside: Path) -> EarlierRows:
@@ -205,6 +208,8 @@ def with_rows(history: History, load: Callable[[RecipeConfig], Any], *, beside: 
     for data in loaded.values():
         for domain in () if isinstance(data, str) else filter(None, (data.source, data.target)):
             learnt |= set(row_keys(domain.selection))
+        if (texts := getattr(data, "unlabelled", None)) is not None:
+            learnt |= {normalise_text(text) for text in texts.texts}
     for each in history.sets:
         sets.append(_found(each, loaded[each.folder]))
     return EarlierRows(sets, learnt)

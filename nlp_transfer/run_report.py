@@ -164,7 +164,9 @@ def _counts(domain: Any, checked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def add_mix(content: dict[str, Any], folder: Path) -> None:
-    """Add which mix of weights the run keeps, to the findings and as `mix`, where dev rows chose one."""
+    """Add which mix of weights the run keeps, to the findings and as `mix`; all of the change, kept unasked,
+    is none.
+    """
     choice = read_mix(folder)
     if choice is not None:
         content["mix"] = choice.as_dict()

@@ -91,7 +91,7 @@ class SentimentTransfer(TransferRecipe):
         unlabelled = self.config.adaptation.unlabelled
         if unlabelled is None:
             return data
-        texts = load_unlabelled(unlabelled, data, seed=config.seed)
+        texts = load_unlabelled(unlabelled, data, seed=config.seed, forbidden=self.continuing.test_keys)
         return dataclasses.replace(data, unlabelled=texts)
 
     @cached_property
@@ -101,7 +101,17 @@ class SentimentTransfer(TransferRecipe):
 
     def _load_earlier(self, config: RecipeConfig) -> TransferData:
         data = dataclasses.replace(config.data, seed=config.data.seed + config.evaluation.seeds[0])
-        return load_transfer_data(data, model_labels=self._earlier_labels)
+        found = load_transfer_data(data, model_labels=self._earlier_labels)
+        if config.adaptation.unlabelled is None:
+            return found
+        try:
+            texts = load_unlabelled(config.adaptation.unlabelled, found, seed=data.seed)
+        except DataError as error:
+            logger.warning(
+                "what %s learnt without labels is not known any more: %s", config.output_dir, error
+            )
+            return found
+        return dataclasses.replace(found, unlabelled=texts)
 
     def _start(self) -> tuple[str, str | None]:
         """Return the model that training starts from first, path and revision."""
@@ -165,10 +175,9 @@ class SentimentTransfer(TransferRecipe):
 
     @cached_property
     def _fingerprint(self) -> str:
-        domains = [self.data.target, *([self.data.source] if self.data.source is not None else [])]
         from nlp_transfer.models.loading import model_identity
 
-        rows: list[Any] = [[rows.fingerprint() for rows in (d.train, d.dev, d.test)] for d in domains]
+        rows: list[Any] = self._row_fingerprints()
         if self.data.unlabelled is not None:
             rows.append(self.data.unlabelled.fingerprint())
         model = self.config.model

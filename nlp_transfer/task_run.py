@@ -133,6 +133,12 @@ class TaskRun(StagedRun):
             self._data_of[seed] = self._load_data(seed)
         return self._data_of[seed]
 
+    def _row_fingerprints(self) -> list[list[str]]:
+        """Hash what each domain learns, selects on and is scored on, at each of `evaluation.seeds`."""
+        every = [self.data_for(seed) for seed in self.config.evaluation.seeds]
+        domains = [domain for data in every for domain in (data.target, data.source) if domain is not None]
+        return [[rows.fingerprint() for rows in (d.train, d.dev, d.test)] for d in domains]
+
     @cached_property
     def _data_of(self) -> dict[int, Any]:
         return {}

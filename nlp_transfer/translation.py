@@ -106,8 +106,7 @@ class TranslationTransfer(TransferRecipe):
     def _fingerprint(self) -> str:
         from nlp_transfer.models.loading import model_identity
 
-        domains = [self.data.target, *([self.data.source] if self.data.source is not None else [])]
-        rows = [[pairs.fingerprint() for pairs in (d.train, d.dev, d.test)] for d in domains]
+        rows = self._row_fingerprints()
         model = self.config.model
         start: Any = (
             model_identity(model.path, revision=model.revision)

@@ -107,10 +107,9 @@ def _adaptation_problems(config: RecipeConfig) -> list[str]:
             "training.label_smoothing_factor: goes neither with adaptation.unlabelled nor with "
             "adaptation.class_weights; leave it out"
         )
+    problems += _soup_problems(config)
     if adaptation.unlabelled is None:
         return problems
-    if adaptation.unlabelled.method == "mlm" and adaptation.soup not in (None, 1):
-        problems.append("adaptation.soup: averages trainings on labelled rows, and mlm is one; leave it out")
     if adaptation.unlabelled.card is not None and adaptation.unlabelled.path is not None:
         problems.append("adaptation.unlabelled: give card or path, not both")
     if adaptation.method == "probe":
@@ -119,6 +118,24 @@ def _adaptation_problems(config: RecipeConfig) -> list[str]:
             "adaptation.method: full, lora or lp_ft"
         )
     return problems
+
+
+def _soup_problems(config: RecipeConfig) -> list[str]:
+    """Check that there is a training on labelled rows that could be repeated, where a soup is asked for."""
+    adaptation, unlabelled = config.adaptation, config.adaptation.unlabelled
+    if adaptation.soup in (None, 1):
+        return []
+    steps = {**config.training, **adaptation.training}.get("max_steps", -1)
+    why = None
+    if unlabelled is not None and unlabelled.method == "mlm":
+        why = "mlm is one"
+    elif unlabelled is not None and isinstance(steps, int) and steps > 0:
+        why = "with max_steps self_training learns labels and guesses in one"
+    elif adaptation.method == "probe":
+        why = "a probe has none"
+    if why is None:
+        return []
+    return [f"adaptation.soup: averages trainings on labelled rows alone, and {why}; leave it out"]
 
 
 def _one_domain(domain: DomainConfig, task: str) -> list[str]:

@@ -7,13 +7,14 @@ of a test row is kept: those would be learnt before they are scored.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from nlp_transfer.config import DomainConfig, UnlabelledConfig
 from nlp_transfer.data.cards import load_card
 from nlp_transfer.data.labels import TEXT_COLUMNS
+from nlp_transfer.data.leaks import IN_EARLIER_TEST
 from nlp_transfer.data.rows import TransferData, UnlabelledTexts
 from nlp_transfer.data.splits import normalise_text
 from nlp_transfer.data.tables import read_source
@@ -25,13 +26,16 @@ REPEATED, OVER = "repeated text", "over max_rows"
 KEY = "adaptation.unlabelled"
 
 
-def load_unlabelled(config: UnlabelledConfig, data: TransferData, *, seed: int) -> UnlabelledTexts:
+def load_unlabelled(
+    config: UnlabelledConfig, data: TransferData, *, seed: int, forbidden: Collection[str] = ()
+) -> UnlabelledTexts:
     """Read the unlabelled text of a run, and leave out what may not be learnt from.
 
     Args:
         config: the recipe's `adaptation.unlabelled`.
         data: both domains, split.
         seed: draws the texts where there are more than `max_rows`.
+        forbidden: keys of rows that earlier runs test on (leaks.py).
 
     Raises:
         DataError: the text cannot be read, or none is left.
@@ -47,6 +51,7 @@ def load_unlabelled(config: UnlabelledConfig, data: TransferData, *, seed: int) 
         found,
         test=[text for domain in domains for text in domain.test.texts],
         labelled=data.target.selection.texts,
+        forbidden=forbidden,
     )
     if config.max_rows is not None and len(texts) > config.max_rows:
         dropped[OVER] = len(texts) - config.max_rows
@@ -58,14 +63,20 @@ def load_unlabelled(config: UnlabelledConfig, data: TransferData, *, seed: int) 
 
 
 def usable_texts(
-    texts: Iterable[object], *, test: Sequence[str], labelled: Sequence[str]
+    texts: Iterable[object],
+    *,
+    test: Sequence[str],
+    labelled: Sequence[str],
+    forbidden: Collection[str] = (),
 ) -> tuple[list[str], dict[str, int]]:
-    """Return the distinct texts that are neither a test row's nor labelled, and why others were left out.
+    """Return the distinct texts that are neither a test row's nor labelled, and why others were left out;
+    `forbidden` are normalised.
 
     >>> usable_texts(["Good!", "good", "bad", ""], test=["BAD."], labelled=[])
     (['Good!'], {'repeated text': 1, 'text of a test row': 1, 'empty or non-string text': 1})
     """
-    reasons = {normalise_text(text): LABELLED for text in labelled}
+    reasons = dict.fromkeys(forbidden, IN_EARLIER_TEST)
+    reasons |= {normalise_text(text): LABELLED for text in labelled}
     reasons |= {normalise_text(text): TEST for text in test}
     kept: list[str] = []
     dropped: Counter[str] = Counter()

@@ -124,8 +124,16 @@ def generalisation_finding(
     )
 
 
-def last_step_finding(loss: StepLoss | None, *, threshold: float = MAX_LAST_STEP_LOSS) -> Finding:
-    """Word the best step against the last; warn where the last is more standard errors below it."""
+def last_step_finding(
+    loss: StepLoss | None, *, trainings: int = 1, threshold: float = MAX_LAST_STEP_LOSS
+) -> Finding:
+    """Word the best step against the last; warn where the last is more standard errors below it.
+
+    Args:
+        loss: of one training.
+        trainings: whose weights were averaged; it is the first of them.
+        threshold: in standard errors.
+    """
     if loss is None:
         return Finding(
             "last_step",
@@ -143,6 +151,7 @@ def last_step_finding(loss: StepLoss | None, *, threshold: float = MAX_LAST_STEP
         threshold,
         f"best at step {loss.best_step:,} ({loss.best:.3f}), last at step {loss.last_step:,} "
         f"({loss.last:.3f}): {loss.standard_errors:.1f} standard errors lower "
-        f"(n = {loss.dev_rows:,} dev rows)",
+        f"(n = {loss.dev_rows:,} dev rows"
+        + (f"; the first of {trainings} trainings)" if trainings > 1 else ")"),
         "train for fewer epochs, or with a lower learning rate" if bad else "",
     )

@@ -30,6 +30,7 @@ from nlp_transfer.diagnostics import (
 from nlp_transfer.diagnostics.before_training import distances
 from nlp_transfer.diagnostics.clusters import effective_rows
 from nlp_transfer.diagnostics.estimates import Array, Estimate, Integers, missing, share_of
+from nlp_transfer.diagnostics.histories import system_history
 from nlp_transfer.diagnostics.measuring import measured
 from nlp_transfer.diagnostics.samples import SMALLEST_PROBABILITY, Answers, TextSample
 from nlp_transfer.diagnostics.source_trust import SourceTrust, source_trust_finding
@@ -169,19 +170,22 @@ def _transfer(run: FinishedRun) -> Iterator[Finding]:
 
 def _learning(run: FinishedRun) -> Iterator[Finding]:
     """Look at how training went: speed, the best step, rows learnt by heart."""
+    own = system_history(run.history, "adapted", seed=run.seed)
     for system in WITHOUT_SOURCE:
         if system in run.predicted["target"]:
-            found = speed.speed_up(_history(run, "adapted"), _history(run, system))
-            source_seconds = run.costs.get("adapted", {}).get("source_seconds", 0.0)
-            yield speed.speed_finding(found, against=system, source_seconds=source_seconds)
-    scored = [record for record in _history(run, "adapted") if record.get("eval_accuracy") is not None]
+            other = system_history(run.history, system, seed=run.seed)
+            yield speed.speed_finding(
+                speed.speed_up(own.records, other.records), against=system, trainings=own.trainings,
+                source_seconds=run.costs.get("adapted", {}).get("source_seconds", 0.0),
+            )  # fmt: skip
+    scored = [record for record in own.records if record.get("eval_accuracy") is not None]
     loss = overfitting.last_step_loss(
         [record["step"] for record in scored],
         [record["eval_accuracy"] for record in scored],
         dev_rows=len(run.data.target.dev),
         worth=None if run.dev is None else effective_rows(run.dev.right, run.dev.groups),
     )
-    yield overfitting.last_step_finding(loss)
+    yield overfitting.last_step_finding(loss, trainings=own.trainings)
     yield from _generalisation(run)
     if run.drift is not None:
         yield forgetting.drift_finding(run.drift)
@@ -263,13 +267,6 @@ def _right(probabilities: Array, domain: DomainData) -> npt.NDArray[np.bool_]:
 def _groups(domain: DomainData) -> Integers | None:
     """Return the group number of each test row, None where rows stand alone."""
     return number_groups(domain.test.groups)
-
-
-def _history(run: FinishedRun, stage: str) -> list[Mapping[str, Any]]:
-    """Return the records of one stage, of the first seed."""
-    return [
-        record for record in run.history if record.get("stage") == stage and record.get("seed") == run.seed
-    ]
 
 
 def _logarithms(probabilities: Array) -> Array:

@@ -109,7 +109,12 @@ def speed_up(
 
 
 def speed_finding(
-    found: SpeedUp, *, against: str, source_seconds: float = 0.0, threshold: float = MIN_SPEED_UP
+    found: SpeedUp,
+    *,
+    against: str,
+    source_seconds: float = 0.0,
+    trainings: int = 1,
+    threshold: float = MIN_SPEED_UP,
 ) -> Finding:
     """Word how much sooner the adapted model was there; warn where it was later, or never.
 
@@ -120,6 +125,7 @@ def speed_finding(
         against: the baseline's name.
         source_seconds: what the source model took. It is made once for all targets, so it is not in the
             ratio; the evidence tells the ratio with it too.
+        trainings: whose weights were averaged for the adapted model.
         threshold: of the ratio.
     """
     check = f"speed_against_{against}"
@@ -140,8 +146,8 @@ def speed_finding(
     )
     return Finding(
         check, "warn" if ratio < threshold else "info", ratio, threshold,
-        f"{at}; adapted {_words(found.adapted)}: the baseline takes {steps}, {seconds} (n = 1 run each)"
-        + _with_source(found, source_seconds),
+        f"{at}; adapted {_words(found.adapted)}: the baseline takes {steps}, {seconds} "
+        f"({_counted(trainings)})" + _with_source(found, source_seconds),
         "transfer did not make training faster here" if ratio < threshold else "",
     )  # fmt: skip
 
@@ -155,6 +161,13 @@ def _with_source(found: SpeedUp, source_seconds: float) -> str:
         return words
     whole = (found.baseline.seconds or 0.0) / ((found.adapted.seconds or 0.0) + source_seconds)
     return f"{words}: {whole:.1f} times the seconds with it"
+
+
+def _counted(trainings: int) -> str:
+    """Tell what steps and seconds are of."""
+    if trainings == 1:
+        return "n = 1 run each"
+    return f"n = 1 run each; steps of the first of {trainings} trainings, seconds of all"
 
 
 def _words(reached: Reached) -> str:

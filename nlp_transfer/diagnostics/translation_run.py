@@ -35,6 +35,7 @@ from nlp_transfer.diagnostics.estimates import (
     too_few,
     unmeasured,
 )
+from nlp_transfer.diagnostics.histories import system_history
 from nlp_transfer.diagnostics.measuring import measured
 from nlp_transfer.diagnostics.samples import TextSample
 from nlp_transfer.evaluation.intervals import bootstrap_weights
@@ -190,10 +191,11 @@ def _transfer(run: FinishedTranslations) -> Iterator[Finding]:
 
 def _learning(run: FinishedTranslations) -> Iterator[Finding]:
     """Look at how training went: speed, the best step, pairs learnt by heart, what moved."""
-    own = _history(run, "adapted")
+    own = system_history(run.history, "adapted", seed=run.seed).records
     for system in AGAINST:
         if system in run.counts["target"]:
-            found = speed.speed_up(own, _history(run, system), score_key="eval_chrf")
+            other = system_history(run.history, system, seed=run.seed).records
+            found = speed.speed_up(own, other, score_key="eval_chrf")
             took = run.costs.get("adapted", {}).get("source_seconds", 0.0)
             yield speed.speed_finding(found, against=system, source_seconds=took)
     scored = [record for record in own if record.get("eval_chrf") is not None]
@@ -255,10 +257,6 @@ def _counts(pairs: Pairs, written: Mapping[str, str]) -> Array | None:
         return None
     kept = pairs.take(rows)
     return chrf_statistics([written[row_id] for row_id in kept.ids], kept.targets)
-
-
-def _history(run: FinishedTranslations, stage: str) -> list[Mapping[str, Any]]:
-    return [each for each in run.history if each.get("stage") == stage and each.get("seed") == run.seed]
 
 
 DIAGNOSTICS: Mapping[str, Callable[[FinishedTranslations], Iterable[Finding]]] = {

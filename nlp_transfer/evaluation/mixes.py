@@ -84,18 +84,23 @@ def choose_mix(
         rule: see above; without a source both are `best`.
     """
     scores = target[:, 0]
-    highest = np.flatnonzero(scores == scores.max())
-    best = int(highest[0] if alphas[highest[0]] == 0 else highest[-1])
+    best = _highest(scores, alphas)
     errors = (target[best, 1:] - target[:, 1:]).std(axis=1, ddof=1)
     chosen = best
     if rule == "balanced" and source is not None:
-        near = np.flatnonzero(scores >= scores[best] - errors)
-        chosen = int(near[np.argmax(source[near])])
+        near = np.where(scores >= scores[best] - errors, source, -np.inf)
+        chosen = _highest(near, alphas)
     points = [
         MixPoint(float(alpha), float(scores[place]), None if source is None else float(source[place]))
         for place, alpha in enumerate(alphas)
     ]
     return MixChoice(float(alphas[chosen]), rule, points, dev_rows, float(errors[chosen]))
+
+
+def _highest(scores: Array, alphas: Sequence[float]) -> int:
+    """Return where the highest score stands; of equals the start's place, or else the last."""
+    places = np.flatnonzero(scores == scores.max())
+    return int(places[0] if alphas[places[0]] == 0 else places[-1])
 
 
 def pareto_frontier(points: Sequence[MixPoint]) -> list[MixPoint]:

@@ -60,8 +60,9 @@ def resampled_scores(probabilities: Array, references: Sequence[int], weights: A
     probabilities = np.asarray(probabilities, dtype=np.float64)
     classes = probabilities.shape[1]
     truth, predicted = np.asarray(references), probabilities.argmax(axis=1)
-    confusion = (weights @ np.eye(classes * classes)[truth * classes + predicted]).reshape(
-        -1, classes, classes
+    of_class = np.eye(classes)
+    confusion = np.stack(
+        [(weights[:, truth == each]) @ of_class[predicted[truth == each]] for each in range(classes)], axis=1
     )
     confidence = probabilities.max(axis=1)
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import AdaptationConfig, SourceStageConfig
-from nlp_transfer.data.rows import DomainData, TransferData
+from nlp_transfer.data.rows import EMPTY, DomainData, Rows, TransferData
 from nlp_transfer.evidence_files import sample, source_set_aside
 from nlp_transfer.making.base import ModelMaker
 from nlp_transfer.making.probes import ProbeMaker
@@ -105,6 +105,12 @@ class ClassifierMaker(ModelMaker[str, "Procedure", "Trained"]):
     def learns(self) -> bool:
         """Tell whether there is anything of the target to learn from, with labels or without."""
         return super().learns() or self.data.unlabelled is not None
+
+    def unlearnt_dev(self) -> Rows:
+        """Return the target's dev rows that the adapted model has not learnt; a probe is fitted on all of
+        them.
+        """
+        return EMPTY if self.learns() and self.settings.adaptation.method == "probe" else self.data.target.dev
 
     def adapt(self, cost: Cost, *, adapter_folder: Path | None = None) -> Trained:
         """Train from the start on the target, with source rows beside it; without either, where the source is

@@ -18,6 +18,8 @@ from torch import nn
 from nlp_transfer.errors import ModelError
 
 Array = npt.NDArray[np.float64]
+# Of a class that the fit has not seen: it is never predicted.
+UNSEEN_BIAS = -1e4
 DESCRIPTION, WEIGHTS = "probe.json", "probe.safetensors"
 
 
@@ -47,7 +49,7 @@ class ProbeHead:
                 np.append(-intercepts, intercepts) / 2,
             )
         weights = np.zeros((classes, coefficients.shape[1]))
-        bias = np.full(classes, -1e4)
+        bias = np.full(classes, UNSEEN_BIAS)
         weights[regression.classes_], bias[regression.classes_] = coefficients, intercepts
         return cls(scaler.mean_, scaler.scale_, weights, bias)
 
@@ -56,11 +58,15 @@ class ProbeHead:
         return np.asarray(((features - self.mean) / self.scale) @ self.weights.T + self.bias)
 
     def start_linear(self, layer: nn.Linear) -> None:
-        """Copy the probe into a linear layer, the standardisation folded into its weights."""
+        """Copy the probe into a linear layer, the standardisation folded into its weights.
+
+        The line of a class that the probe has not seen stays as it is: the layer may know that class.
+        """
         weights = self.weights / self.scale
+        bias, seen = self.bias - weights @ self.mean, np.flatnonzero(self.bias != UNSEEN_BIAS)
         with torch.no_grad():
-            layer.weight.copy_(torch.as_tensor(weights, dtype=layer.weight.dtype))
-            layer.bias.copy_(torch.as_tensor(self.bias - weights @ self.mean, dtype=layer.bias.dtype))
+            layer.weight[seen] = torch.as_tensor(weights[seen]).to(layer.weight)
+            layer.bias[seen] = torch.as_tensor(bias[seen]).to(layer.bias)
 
     def save(self, folder: Path, *, label_names: list[str], max_length_tokens: int) -> None:
         """Write the head beside an encoder."""

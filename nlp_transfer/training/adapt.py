@@ -107,7 +107,9 @@ def train_classifier(
         results = trainings.with_texts(
             model, unlabelled, run, members=members, mixing=mixing, start=start, revision=revision
         )
-    result = replace(results[-1], seconds=sum(each.seconds for each in results))
+    result = replace(
+        results[-1].with_costs_of(results[:-1]), trainings=max(each.trainings for each in results)
+    )
     model = result.model.classifier if isinstance(result.model, MixedClassifier) else result.model
     model = finished(model, base=start, label_names=procedure.label_names, adapter_folder=adapter_folder)
     return Trained(model, loaded.tokenizer, result, trainable, total)

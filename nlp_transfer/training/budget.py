@@ -16,13 +16,15 @@ from nlp_transfer.training.unlabelled import SAVED_SHARE, Unlabelled, mixed_rows
 
 @dataclass(frozen=True)
 class Budget:
-    """The rows of one epoch, the arguments with the number of epochs, and how often to evaluate in an
-    epoch.
+    """The rows of one epoch, the arguments with the number of epochs, and how often to evaluate in the
+    whole training.
     """
 
     rows: Rows
     arguments: dict[str, Any]
     evaluations: int = 1
+    source_rows: int = 0
+    """Source rows among them, all different."""
 
 
 def budget(train: Rows, replayed: Rows | None, procedure: Procedure) -> Budget:
@@ -36,7 +38,7 @@ def budget(train: Rows, replayed: Rows | None, procedure: Procedure) -> Budget:
         return Budget(train, arguments)
     drawn = nested_subset(replayed.labels, plan.source, seed=procedure.seed)
     rows = train.take(plan.target).joined(replayed.take(drawn))
-    return Budget(rows, plan.arguments, evaluations=plan.passes)
+    return Budget(rows, plan.arguments, evaluations=plan.passes, source_rows=plan.source)
 
 
 def with_unlabelled(
@@ -50,7 +52,10 @@ def with_unlabelled(
     passes = passes_of(plan.arguments)
     labelled = plan.rows.take([row for _ in range(passes) for row in range(len(plan.rows))])
     # A replay of 0 asks that the source is not learnt again.
-    rows = mixed_rows(labelled, unlabelled, None if procedure.replay == 0 else source, seed=procedure.seed)
+    rows = mixed_rows(
+        labelled, unlabelled, None if procedure.replay == 0 else source,
+        drawn=plan.source_rows, seed=procedure.seed,
+    )  # fmt: skip
     if unlabelled.method == "mlm" and (rows.labels == NO_LABEL).all():
         raise DataError(
             "adaptation.unlabelled.method mlm needs labelled rows beside the unlabelled texts, and there are "

@@ -1,4 +1,4 @@
-"""What watches a training run: a progress bar, a history file, the loss, and the time that selection took."""
+"""What watches a training run: a progress bar, a history file, the loss, and where the time went."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
 
 from nlp_transfer.errors import RunError
 from nlp_transfer.runs import write_text
@@ -219,12 +220,35 @@ class SavedSteps(TrainerCallback):  # type: ignore[misc]
             note_saved(Path(args.output_dir), state.global_step)
 
 
-class SelectionClock(TrainerCallback):  # type: ignore[misc]
-    """Adds up the seconds between a training step's end and the end of the dev evaluation that follows it."""
+class TrainingClock(TrainerCallback, ExportableState):  # type: ignore[misc]
+    """Tells seconds of optimisation from those of selection: dev scoring, and saving and loading weights.
+
+    A checkpoint keeps both, so that a training that was gone on with has the seconds of all its parts; what
+    it spent behind its last checkpoint before it ended is not known.
+    """
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        self._since = 0.0
+        self.selection_seconds = 0.0
+        self.earlier = {"seconds": 0.0, "selection_seconds": 0.0}
+        """Of the parts before a restart."""
+        self._began = self._since = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Return the optimisation's since this part began."""
+        return time.perf_counter() - self._began - self.selection_seconds
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        spent = {"seconds": self.seconds, "selection_seconds": self.selection_seconds}
+        return {"args": {}, "attributes": {name: spent[name] + self.earlier[name] for name in spent}}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        kept = (state.stateful_callbacks or {}).get(type(self).__name__)
+        if state.global_step and isinstance(kept, dict):
+            self.earlier = {name: float(kept["attributes"][name]) for name in self.earlier}
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -239,4 +263,21 @@ class SelectionClock(TrainerCallback):  # type: ignore[misc]
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self.seconds += time.perf_counter() - self._since
+        self._take()
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._take()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Count the time in which the best step's weights were loaded."""
+        if args.load_best_model_at_end:
+            self._take()
+
+    def _take(self) -> None:
+        now = time.perf_counter()
+        self.selection_seconds += now - self._since
+        self._since = now

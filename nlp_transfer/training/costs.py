@@ -17,11 +17,13 @@ SAMPLE_SECONDS = 0.05
 class Cost:
     """The cost of one system; `source_seconds` is what the source model that it starts from took.
 
+    `seconds` is None until somebody sets it, or the span ends (`measured`).
+
     `tokens_per_second` counts real tokens, `padding_share` is the share of the others, `trainings` are those
     whose weights were averaged; all stay 0 for what is not trained step by step.
     """
 
-    seconds: float = 0.0
+    seconds: float | None = None
     selection_seconds: float = 0.0
     peak_rss_mb: float = 0.0
     trainable_parameters: int = 0
@@ -33,7 +35,7 @@ class Cost:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for the report."""
-        return {name: round(value, 4) for name, value in asdict(self).items()}
+        return {name: round(value or 0.0, 4) for name, value in asdict(self).items()}
 
 
 @contextmanager
@@ -60,5 +62,5 @@ def measured() -> Iterator[Cost]:
     finally:
         done.set()
         sampler.join()
-        if not cost.seconds:
+        if cost.seconds is None:
             cost.seconds = time.perf_counter() - began

@@ -110,7 +110,7 @@ def fit(
         dev: rows to select on; may be empty, then the last step's weights are kept.
         run: which training this is.
         arguments: TrainingArguments of the recipe's `training` blocks.
-        evaluations: dev evaluations in an epoch.
+        evaluations: dev evaluations in the whole training; 1 evaluates after each epoch.
         max_length_tokens: longer texts are cut.
         mixing: which mix with the weights before training is kept; None keeps the trained ones.
         class_weights: of the classes in the loss, shape (classes,); None weighs all alike.

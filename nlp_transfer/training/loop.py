@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from nlp_transfer.evaluation.mixes import MixChoice
 from nlp_transfer.models.loading import quiet_library
-from nlp_transfer.training.callbacks import HistoryFile, LossGuard, ProgressBar, SavedSteps, SelectionClock
+from nlp_transfer.training.callbacks import HistoryFile, LossGuard, ProgressBar, SavedSteps, TrainingClock
 from nlp_transfer.training.checkpoints import newest_whole_checkpoint
 from nlp_transfer.training.processes import computed_on_main
 from nlp_transfer.training.selection import SELECTION, StopWhenWorse
@@ -77,9 +76,9 @@ class FitResult:
     steps: int
     best_step: int
     seconds: float
-    """Optimisation alone."""
+    """Optimisation alone, before a restart too."""
     selection_seconds: float
-    """Dev evaluation."""
+    """Dev evaluation, saving what it may choose, and loading what it chose."""
     tokens: int
     """Real (unpadded) tokens seen, all processes together."""
     history: list[dict[str, Any]]
@@ -90,13 +89,22 @@ class FitResult:
     target_ratio: float = 0.0
     """Translation: tokens that nearly all training targets have at most for each of their source's."""
     trainings: int = 1
-    """Whose weights were averaged (soup.py); `seconds` and `tokens` are of all, the rest of the last one."""
+    """Whose weights were averaged (soup.py); seconds and tokens are of all, the rest of the last one."""
     mix: MixChoice | None = None
-    """Which mix with the weights before training was kept, where dev rows chose one."""
+    """Which mix with the weights before training was kept, where it is not all of the change unasked."""
 
     def with_mix(self, choice: MixChoice | None, *, seconds: float) -> FitResult:
         """Return the same with the choice of a mix, and the time that it took."""
         return replace(self, mix=choice, selection_seconds=self.selection_seconds + seconds)
+
+    def with_costs_of(self, others: Sequence[FitResult]) -> FitResult:
+        """Return the same with the seconds and tokens of other trainings that it took."""
+        return replace(
+            self,
+            seconds=self.seconds + sum(each.seconds for each in others),
+            selection_seconds=self.selection_seconds + sum(each.selection_seconds for each in others),
+            tokens=self.tokens + sum(each.tokens for each in others),
+        )
 
 
 def run_trainer(
@@ -114,7 +122,7 @@ def run_trainer(
     Raises:
         RunError: the loss is not a number any more.
     """
-    clock, bar = SelectionClock(), ProgressBar(run.title)
+    clock, bar = TrainingClock(), ProgressBar(run.title)
     losses = LossSinceLog(trainer)
     stop = StopAtStep(run.title, losses)
     # The log line of a planned checkpoint is decided before the checkpoint that a signal asks for; the guard
@@ -131,10 +139,9 @@ def run_trainer(
     if checkpoint is not None:
         logger.info("%s: going on from step %s", run.title, checkpoint.name.rpartition("-")[2])
     copy_to_fill = copy_for_shards(trainer)
-    began = time.perf_counter()
     with quiet_library(), contextlib.closing(bar), stop.signals_held():
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    seconds = time.perf_counter() - began
+    seconds, selection_seconds = clock.seconds, clock.selection_seconds
     tokens = int(tokens_an_epoch * (trainer.state.epoch or 0))
     done_before = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
     share_now = 1 - done_before / max(1, trainer.state.global_step)
@@ -143,11 +150,11 @@ def run_trainer(
         model=whole_model(trainer, copy_to_fill),
         steps=trainer.state.global_step,
         best_step=best or trainer.state.global_step,
-        seconds=seconds - clock.seconds,
-        selection_seconds=clock.seconds,
+        seconds=seconds + clock.earlier["seconds"],
+        selection_seconds=selection_seconds + clock.earlier["selection_seconds"],
         tokens=tokens,
         history=trainer.state.log_history,
-        tokens_per_second=tokens * share_now / max(1e-9, seconds - clock.seconds),
+        tokens_per_second=tokens * share_now / max(1e-9, seconds),
     )
 
 

@@ -52,9 +52,11 @@ def mixture(rows: int, source_rows: int, arguments: Mapping[str, Any], *, replay
     if not wanted or not source_rows:
         return None
     passes = passes_of(arguments)
+    # A part of a pass is a part of the last one.
+    share = 1 if ends_by_steps(arguments) else arguments["num_train_epochs"] / passes
     return Mixture(
         target=[row for _ in range(passes) for row in range(rows)],
         source=min(wanted * passes, source_rows),
         passes=passes,
-        arguments={**arguments, "num_train_epochs": 1},
+        arguments={**arguments, "num_train_epochs": share},
     )

@@ -30,7 +30,7 @@ def latest_not_worse(score: float, earlier: Sequence[float], *, standard_error: 
     Args:
         score: of this step on the dev rows, higher is better.
         earlier: scores of the steps before it, in order.
-        standard_error: of the best of them.
+        standard_error: of such a score.
 
     Returns:
         The step's place if it is kept for now, 0 if an earlier one is clearly better; the highest score wins.
@@ -102,11 +102,17 @@ def translation_dev_metrics(
 class StopWhenWorse(TrainerCallback):  # type: ignore[misc]
     """Ends a training after so many dev scorings in a row that are clearly worse than the best.
 
-    It counts them in the Trainer's history, so that a resumed run ends where an uninterrupted one does.
+    It counts them in the Trainer's history. A training that ended so and is gone on with ends behind its
+    first step, whose weights are not kept.
     """
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.on_evaluate(args, state, control)
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

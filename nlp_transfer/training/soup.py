@@ -2,12 +2,15 @@
 
 With few rows, the order of the rows, the source rows beside them and dropout decide much of what is learnt:
 trainings that differ in nothing else are right on different rows. From one start they do not part far, so the
-mean of their weights is a model too. It is steadier than each of them, and no slower to use.
+mean of their weights is a model too. It is steadier than each of them, and no slower to use. Of LoRA's
+adapters both factors are averaged: that is not the mean of their products, but it gains too (`soup` in
+benchmarks/results/defaults.json).
 Source: Wortsman et al. 2022, Model soups, section 3.1 (the uniform soup).
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,7 +21,8 @@ from nlp_transfer.training.loop import FitResult, TrainingRun
 from nlp_transfer.training.weights import copied_weights, set_weights
 
 logger = logging.getLogger(__name__)
-# Between the seeds of a soup's trainings, so that those of two of `evaluation.seeds` are different ones.
+# Between the seeds of a soup's trainings: those of two of `evaluation.seeds` are different ones, up to a
+# thousand apart.
 SEED_STEP = 1_000
 
 AfterTraining = Callable[[torch.nn.Module], None]
@@ -60,6 +64,8 @@ def train_soup(model: torch.nn.Module, runs: Sequence[TrainingRun], learn: Learn
     for run in runs[:-1]:
         set_weights(model, start)
         results.append(learn(run, None))
+        # A Trainer and its callbacks hold each other: its optimizer would stay in memory beside the next one.
+        gc.collect()
         total = {
             name: total[name].to(weight.device) + weight for name, weight in copied_weights(model).items()
         }
@@ -73,10 +79,4 @@ def train_soup(model: torch.nn.Module, runs: Sequence[TrainingRun], learn: Learn
 
     set_weights(model, start)
     last = learn(runs[-1], take_the_mean)
-    return replace(
-        last,
-        seconds=last.seconds + sum(each.seconds for each in results),
-        selection_seconds=last.selection_seconds + sum(each.selection_seconds for each in results),
-        trainings=len(runs),
-        tokens=last.tokens + sum(each.tokens for each in results),
-    )
+    return replace(last.with_costs_of(results), trainings=len(runs))

@@ -66,20 +66,27 @@ class Unlabelled:
         return Rows([str(row) for row in range(len(texts))], texts, np.full(len(texts), NO_LABEL))
 
 
-def mixed_rows(labelled: Rows, unlabelled: Unlabelled, source: Rows | None, *, seed: int) -> Rows:
+def mixed_rows(
+    labelled: Rows, unlabelled: Unlabelled, source: Rows | None, *, drawn: int = 0, seed: int
+) -> Rows:
     """Return one epoch's labelled rows, more source rows where those are few, and the unlabelled texts.
 
     Args:
         labelled: target rows as often as they are seen, with the source rows beside them.
         unlabelled: the texts.
         source: rows to draw from, if there are any.
+        drawn: how many of them stand among the labelled ones already, drawn by the same seed.
         seed: draws them.
     """
     texts = unlabelled.rows(unlabelled.times)
-    lacking = min(len(texts) - len(labelled), 0 if source is None else len(source))
+    lacking = min(len(texts) - len(labelled), 0 if source is None else len(source) - drawn)
     if lacking > 0 and source is not None:
-        drawn = nested_subset(source.labels.tolist(), lacking, seed=seed)
-        labelled = labelled.joined(source.take(drawn)) if len(labelled) else source.take(drawn)
+        classes = source.labels.tolist()
+        there = set(nested_subset(classes, drawn, seed=seed)) if drawn else set()
+        more = source.take(
+            [row for row in nested_subset(classes, drawn + lacking, seed=seed) if row not in there]
+        )
+        labelled = labelled.joined(more) if len(labelled) else more
     return labelled.joined(texts)
 
 

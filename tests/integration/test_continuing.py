@@ -414,6 +414,12 @@ def test_earlier_test_rows_are_left_out_of_training_and_learnt_ones_are_told(
     assert findings["earlier_training_overlap"].value == pytest.approx(4 / 24)
     assert len(recipe.data.target.train) == 40
     assert recipe.data.target.dropped == {"in an earlier test set": 5}
+    texts = tmp_path / "texts.txt"
+    texts.write_text("".join(f"{text}\n" for text, _ in [*test[:3], ("a text of nobody's", None)]))
+    changes = {"adaptation__unlabelled": {"path": str(texts)}, "data__target": {"splits": splits}}
+    learnt = step(tmp_path / "texts", finished, **changes).data.unlabelled
+    assert learnt.texts == ["a text of nobody's"]
+    assert learnt.dropped == {"in an earlier test set": 3}
     only = {"train": str(write_csv(tmp_path / "only.csv", ("text", "label"), named["train"][40:]))}
     with pytest.raises(DataError, match="all its training rows stand in test sets of earlier runs"):
         step(tmp_path / "none", finished, data__target={"splits": {**splits, **only}}).check()

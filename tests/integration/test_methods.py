@@ -12,7 +12,7 @@ import pytest
 import torch
 from looking import accuracy, plain_logits, report_of, softmax
 from peft import PeftModel
-from tiny import LABELS
+from tiny import LABELS, sentences, write_csv
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from nlp_transfer import SentimentTransfer, load_adapted
@@ -93,6 +93,23 @@ def test_a_probe_is_adapted_and_opened_again(
         AutoModelForSequenceClassification.from_pretrained(encoder).bert.state_dict(),
     ]  # type: ignore[union-attr]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
+def test_rows_that_a_probe_has_learnt_count_as_learnt(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """It is fitted on the dev rows too, so they choose no temperature and are no unseen rows."""
+    folder = tmp_path / "run"
+    rows = sentences("products", 200, seed=8)
+    splits = {
+        name: str(write_csv(tmp_path / f"{name}.csv", ("text", "label"), part))
+        for name, part in (("train", rows[:60]), ("dev", rows[60:140]), ("test", rows[140:]))
+    }
+    recipe = make_recipe(folder, adaptation__method="probe", data__target={"splits": splits})
+    report = recipe.run()
+    assert len(recipe.data.target.dev) > 0
+    checks = {finding["check"]: finding for finding in report.findings}
+    assert "0 dev rows" in checks["calibration"]["evidence"]
+    assert not {"generalisation_dev_test", "generalisation_dev_source_dev"} & set(checks)
+    assert not (folder / "model" / "calibration.json").exists()
 
 
 def test_after_a_probe_only_a_probe_can_follow(make_recipe: MakeRecipe, tmp_path: Path) -> None:

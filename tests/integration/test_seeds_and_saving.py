@@ -50,6 +50,20 @@ def test_several_seeds_are_scored_each_and_the_first_ones_model_is_kept(
     }
 
 
+def test_a_row_that_another_seed_alone_learns_belongs_to_the_run_too(
+    domains: dict[str, Path], make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    path = tmp_path / "products.csv"
+    path.write_text(domains["products"].read_text())
+    given = {"data__target__path": str(path), "evaluation__seeds": [0, 1]}
+    recipe = make_recipe(tmp_path / "run", **given)
+    first, second = (recipe.data_for(seed).target.selection.texts for seed in (0, 1))
+    text = next(text for text in second if text not in first)
+    before = recipe._fingerprint
+    path.write_text(path.read_text().replace(text, f"{text} indeed"))
+    assert make_recipe(tmp_path / "run", **given)._fingerprint != before
+
+
 def test_the_adapted_model_is_saved_elsewhere_and_equal(
     finished: Path, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:

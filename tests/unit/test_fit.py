@@ -340,6 +340,10 @@ def test_training_ends_where_the_dev_rows_say_so_and_a_resumed_run_ends_there_to
     again = train(resumed, tmp_path / "run", **settings)
     assert (again.steps, again.best_step) == (3 * 4, 4)
     assert largest_difference(whole, resumed) < 1e-6
+    # One that had ended takes a step, and keeps what it had.
+    ended = load()
+    assert train(ended, tmp_path / "whole", **settings).steps == 3 * 4 + 1
+    assert largest_difference(whole, ended) < 1e-6
     assert train(load(), tmp_path / "on", num_train_epochs=5).steps == 5 * 4
 
 
@@ -406,6 +410,20 @@ def test_a_run_killed_after_its_last_step_is_not_trained_again(load: Any, tmp_pa
     assert largest_difference(first, second) == 0
     assert (result.steps, result.best_step) == (expected.steps, expected.best_step)
     assert len(lines_of(history)) == len(before)
+
+
+def test_a_resumed_training_has_the_seconds_of_all_its_parts(load: Any, tmp_path: Path) -> None:
+    train(load(), tmp_path / "run")
+    newest = json.loads((tmp_path / "run" / "checkpoint-12" / "trainer_state.json").read_text())
+    clock = newest["stateful_callbacks"]["TrainingClock"]["attributes"]
+    newest["stateful_callbacks"]["TrainingClock"]["attributes"] = {
+        name: seconds + 1_000 for name, seconds in clock.items()
+    }
+    (tmp_path / "run" / "checkpoint-12" / "trainer_state.json").write_text(json.dumps(newest))
+    again = train(load(), tmp_path / "run")
+    assert min(clock.values()) > 0
+    assert 1_000 + clock["seconds"] <= again.seconds < 1_060
+    assert 1_000 + clock["selection_seconds"] <= again.selection_seconds < 1_060
 
 
 def test_the_history_keeps_a_line_for_each_seed(load: Any, tmp_path: Path) -> None:

@@ -15,16 +15,19 @@ from sklearn.preprocessing import StandardScaler
 from tiny import FAMILIES, LABELS, rows
 from torch import nn
 
+from nlp_transfer.config import AdaptationConfig, UnlabelledConfig
 from nlp_transfer.data.rows import EMPTY, Rows
 from nlp_transfer.inference.predict import predict_logits, softmax
 from nlp_transfer.models.features import mean_pooled
 from nlp_transfer.models.loading import base_model, load_classifier
 from nlp_transfer.models.probe import ProbeHead
 from nlp_transfer.training.adapt import train_classifier
+from nlp_transfer.training.adapt_translation import TranslationProcedure
 from nlp_transfer.training.baselines import fit_probe, majority, spread, tfidf
 from nlp_transfer.training.budget import budget
 from nlp_transfer.training.probed_head import last_linear, start_head_from_probe
 from nlp_transfer.training.procedure import Procedure, passes_for, replay_for
+from nlp_transfer.training.unlabelled import Unlabelled
 
 DRAW = np.random.default_rng(0)
 
@@ -125,6 +128,18 @@ def test_lp_ft_starts_the_head_at_the_probe_of_what_it_sees(family: str, tiny_mo
     assert np.allclose(softmax(np.concatenate(alone)), pipeline.predict_proba(features), atol=1e-2)
 
 
+def test_lp_ft_leaves_a_class_that_no_row_has_to_the_heads_own_knowledge(tiny_model: Any) -> None:
+    three = [*LABELS, "neutral"]
+    loaded = load_classifier(str(tiny_model("bert", labels=three)), label_names=three)
+    before = last_linear(loaded.model).weight.detach().clone()
+    procedure = Procedure(method="lp_ft", label_names=three, max_length_tokens=40, seed=0, arguments={})
+    start_head_from_probe(loaded.model, loaded.tokenizer, rows("movies", 40), procedure)
+    after = last_linear(loaded.model)
+    assert torch.equal(after.weight[2], before[2])
+    assert not torch.allclose(after.weight[:2], before[:2])
+    assert after.bias.abs().max() < 100
+
+
 def test_a_probe_of_mean_pooled_features_tells_the_sentences_apart(tiny_model: Any) -> None:
     loaded = load_classifier(str(tiny_model("bert")), label_names=LABELS)
     train, test = rows("movies", 120), rows("products", 40)
@@ -135,6 +150,17 @@ def test_a_probe_of_mean_pooled_features_tells_the_sentences_apart(tiny_model: A
     ]
     predicted = fit_probe(features[0], train, seed=0).predict(features[1])
     assert (predicted == test.labels).mean() > 0.8
+
+
+def test_a_builders_defaults_are_the_recipes() -> None:
+    recipe, texts = AdaptationConfig(), UnlabelledConfig()
+    procedure = Procedure("full", LABELS, 40, 0, {})
+    translation = TranslationProcedure("full", 40, 0, {})
+    for name in ("rank", "alpha", "target_modules", "freeze_layers"):
+        assert getattr(procedure, name) == getattr(translation, name) == getattr(recipe, name)
+    unlabelled = Unlabelled([], "self_training")
+    for name in ("passes", "weight", "threshold", "averaging", "masked_share"):
+        assert getattr(unlabelled, name) == getattr(texts, name)
 
 
 # How long the target is learnt ------------------------------------------------------------------
@@ -152,6 +178,14 @@ def plan(
         method=method, label_names=LABELS, max_length_tokens=40, seed=0, arguments=arguments, replay=replay
     )
     return budget(train, source, procedure)
+
+
+def test_a_part_of_a_pass_is_honoured_beside_source_rows_too() -> None:
+    train, source = rows("movies", 40), rows("products", 400)
+    for passes, share, laid_out in ((0.5, 0.5, 1), (1.5, 0.75, 2), (3, 1.0, 3)):
+        found = plan(train, source, replay=1.0, num_train_epochs=passes)
+        assert found.arguments["num_train_epochs"] == share
+        assert len(found.rows) == laid_out * 80
 
 
 @pytest.mark.parametrize(

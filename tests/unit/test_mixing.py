@@ -54,6 +54,10 @@ def test_of_equal_mixes_the_start_is_kept_or_else_the_one_furthest_from_it():
     assert choice.alpha == 0.0
     tied = with_resamples([0.7, 0.8, 0.83, 0.82, 0.83], error=0.01)
     assert choose_mix(ALPHAS, tied, None, dev_rows=154).alpha == 1.0
+    # Four whose target scores are near each other, and whose source scores are one.
+    near = with_resamples([0.7, 0.83, 0.83, 0.83, 0.83], error=0.01)
+    source = np.array([0.9, 0.8, 0.8, 0.8, 0.8])
+    assert choose_mix(ALPHAS, near, source, dev_rows=154, rule="balanced").alpha == 1.0
 
 
 def test_a_start_that_no_mix_beats_is_warned_of():

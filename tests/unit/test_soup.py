@@ -144,13 +144,32 @@ def test_how_many_trainings_follows_from_the_rows(monkeypatch: pytest.MonkeyPatc
         soup_for(dataclasses.replace(PROCEDURE, soup=2), 16)
 
 
-def test_hidden_words_are_learnt_in_one_training() -> None:
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"unlabelled": {"method": "mlm"}}, "mlm is one"),
+        ({"unlabelled": {}, "training": {"max_steps": 9}}, "self_training learns labels and guesses in one"),
+        ({"method": "probe"}, "a probe has none"),
+    ],
+)
+def test_a_soup_that_could_not_be_is_refused(changes: dict[str, Any], why: str) -> None:
     recipe = {
         "task": "sentiment", "output_dir": "x", "model": {"path": "m"},
-        "data": {"target": {"path": "a.csv"}}, "adaptation": {"unlabelled": {"method": "mlm"}, "soup": 3},
+        "data": {"target": {"path": "a.csv"}}, "adaptation": {**changes, "soup": 3},
     }  # fmt: skip
-    with pytest.raises(ConfigError, match=r"adaptation\.soup: averages .* mlm is one"):
+    with pytest.raises(ConfigError, match=rf"adaptation\.soup: averages .* {why}"):
         parse_config(recipe)
+    parse_config({**recipe, "adaptation": {**changes, "soup": 1}})
+
+
+def test_self_training_counts_what_the_labels_took(tiny_model: Any, tmp_path: Path) -> None:
+    """They are learnt in two trainings before it."""
+    texts = Unlabelled(rows("products", 40, seed=7).texts, "self_training")
+    start = tiny_model("bert", labels=LABELS)
+    labels = train(start, tmp_path / "labels", soup=2).fit
+    both = train(start, tmp_path / "both", soup=2, unlabelled=texts).fit
+    assert both.trainings == 2
+    assert both.tokens > labels.tokens > 0
 
 
 def test_a_translation_recipe_has_no_soup() -> None:

@@ -24,7 +24,7 @@ from nlp_transfer.inference.predict import predict_logits
 from nlp_transfer.models.loading import base_model, load_classifier
 from nlp_transfer.training import adapt, fit, unlabelled
 from nlp_transfer.training.adapt import Trained, train_classifier
-from nlp_transfer.training.budget import Budget, with_unlabelled
+from nlp_transfer.training.budget import Budget, budget, with_unlabelled
 from nlp_transfer.training.masked import hide_words, word_layer
 from nlp_transfer.training.mixed_batches import NO_LABEL, MixedClassifier
 from nlp_transfer.training.procedure import Procedure
@@ -197,6 +197,19 @@ def test_source_rows_fill_up_what_is_labelled_to_the_number_of_texts() -> None:
     assert len(alone) == 60
     plenty = mixed_rows(TARGET, texts, SOURCE, seed=0)
     assert (plenty.labels != NO_LABEL).sum() == len(TARGET)
+
+
+def test_more_source_rows_are_other_ones_than_those_that_are_replayed() -> None:
+    procedure = Procedure("full", LABELS, 40, 0, {"num_train_epochs": 2}, replay=1.0)
+    texts = Unlabelled([f"text {number}" for number in range(30)], "self_training", passes=1)
+    plan = budget(TARGET.take(range(4)), SOURCE, procedure)
+    assert plan.source_rows == 8
+    both = with_unlabelled(plan, texts, SOURCE, procedure, dev=False)
+    known = set(SOURCE.texts)
+    source = [text for text in both.rows.texts if text in known]
+    assert len(source) == len(set(source)) == 30 - 2 * 4
+    few = with_unlabelled(plan, texts, SOURCE.take(range(10)), procedure, dev=False)
+    assert sum(text in known for text in few.rows.texts) == 10
 
 
 def plan_for(method: str, *, replay: float | None = None, **arguments: Any) -> Budget:
