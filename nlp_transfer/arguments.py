@@ -53,10 +53,19 @@ OURS = {
     "push_to_hub": "use `nlp-transfer push`",
     "disable_tqdm": "one progress bar is shown, on stderr",
     "remove_unused_columns": "the batches hold what the model takes already",
+    "label_names": "classes are named by the data, or by the recipe's model.label_names",
+    "dataloader_drop_last": "every row counts, of the dev rows too",
+    "prediction_loss_only": "a step is selected by its predictions of the dev rows",
+    "batch_eval_metrics": "dev rows are scored together",
+    "eval_do_concat_batches": "dev rows are scored together",
+    "debug": "leave it out: a loss or a weight that is no number is told with its step",
 }
+# The scores of dev rows that a step can be chosen by.
+DEV_SCORES = ("loss", "accuracy", "macro_f1", "chrf", "selection")
 # Lowest and highest of the numbers that the library takes and fails on later, or trains nothing with.
 AT_LEAST_ONE, NOT_NEGATIVE = (1, math.inf), (0, sys.float_info.max)
 BELOW_ONE = (0, math.nextafter(1, 0))
+ABOVE_NOTHING = math.nextafter(0, 1)
 BOUNDS: dict[str, tuple[float, float]] = {
     "per_device_train_batch_size": AT_LEAST_ONE,
     "per_device_eval_batch_size": AT_LEAST_ONE,
@@ -70,7 +79,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "logging_steps": NOT_NEGATIVE,
     "eval_steps": NOT_NEGATIVE,
     "save_steps": NOT_NEGATIVE,
-    "num_train_epochs": NOT_NEGATIVE,
+    "num_train_epochs": (ABOVE_NOTHING, sys.float_info.max),
     "max_steps": (-1, 2**31 - 1),
     "adam_beta1": BELOW_ONE,
     "adam_beta2": BELOW_ONE,
@@ -105,7 +114,15 @@ def _problem(name: str, value: Any, hints: Mapping[str, Any], known: set[str]) -
         return f"TrainingArguments has no such argument; {SHORT[name]}"
     if name not in known:
         return f"TrainingArguments has no such argument; {did_you_mean(name, known)}"
+    if name == "metric_for_best_model" and value is not None:
+        return _metric_problem(value)
     return _value_problem(value, hints[name]) or _bound_problem(name, value)
+
+
+def _metric_problem(value: Any) -> str:
+    if str(value).removeprefix("eval_") in DEV_SCORES:
+        return ""
+    return f"{value!r} is no score of dev rows; {did_you_mean(str(value), DEV_SCORES)}"
 
 
 def _bound_problem(name: str, value: Any) -> str:
@@ -117,7 +134,8 @@ def _bound_problem(name: str, value: Any) -> str:
     low, high = BOUNDS.get(name, (-math.inf, math.inf))
     if low <= value <= high:
         return ""
-    limit = f"at least {low}" if value < low else "below 1" if high < 1 else f"at most {high:,.10g}"
+    least = "above 0" if low == ABOVE_NOTHING else f"at least {low}"
+    limit = least if value < low else "below 1" if high < 1 else f"at most {high:,.10g}"
     return f"must be {limit}, got {value!r}"
 
 

@@ -20,7 +20,7 @@ from nlp_transfer.diagnostics.source_trust import SourceTrust
 from nlp_transfer.diagnostics.temperature import Temperature
 from nlp_transfer.diagnostics.translation_run import PairLosses
 from nlp_transfer.evaluation.predicted import read_predicted
-from nlp_transfer.runs import whole_file, write_json
+from nlp_transfer.runs import damage_told, whole_file, write_json
 
 FOLDER, TEXTS, DRIFT, TEMPERATURE = "evidence", "texts.npz", "weight_drift.json", "temperature.json"
 LOSSES = "losses.npz"
@@ -46,7 +46,8 @@ def write_drift(run_folder: Path, drift: Drift) -> None:
 def read_drift(run_folder: Path) -> Drift | None:
     """Read how far each layer moved; None where no weights were trained."""
     path = run_folder / FOLDER / DRIFT
-    return Drift(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    with damage_told(path):
+        return Drift(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def write_related(run_folder: Path, related: Mapping[str, str]) -> None:
@@ -57,7 +58,8 @@ def write_related(run_folder: Path, related: Mapping[str, str]) -> None:
 def read_related(run_folder: Path) -> dict[str, str]:
     """Read which of the model's languages stood for each that it lacks; empty where none was needed."""
     path = run_folder / RELATED
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    with damage_told(path):
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def read_answers(path: Path, label_names: Sequence[str]) -> Answers | None:
@@ -93,7 +95,7 @@ def read_texts(run_folder: Path) -> dict[str, TextSample]:
     path = run_folder / FOLDER / TEXTS
     if not path.is_file():
         return {}
-    with np.load(path, allow_pickle=False) as stored:
+    with damage_told(path), np.load(path, allow_pickle=False) as stored:
         return {
             domain: TextSample(
                 ids=stored[f"{domain}_ids"],
@@ -118,7 +120,7 @@ def read_losses(run_folder: Path) -> dict[str, PairLosses]:
     path = run_folder / FOLDER / LOSSES
     if not path.is_file():
         return {}
-    with np.load(path, allow_pickle=False) as stored:
+    with damage_told(path), np.load(path, allow_pickle=False) as stored:
         return {
             side: PairLosses(stored[f"{side}_adapted"], stored.get(f"{side}_zero_shot"))
             for side in ("learnt", "test")
@@ -133,7 +135,8 @@ def write_trust(run_folder: Path, trust: SourceTrust) -> None:
 def read_trust(run_folder: Path) -> SourceTrust | None:
     """Read what the source model was worth; None where nothing was asked of it."""
     path = run_folder / TRUST
-    return SourceTrust(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    with damage_told(path):
+        return SourceTrust(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def source_set_aside(run_folder: Path) -> bool:
@@ -152,8 +155,9 @@ def read_temperature_fit(run_folder: Path) -> Temperature | None:
     path = run_folder / FOLDER / TEMPERATURE
     if not path.is_file():
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return Temperature(**{**content, "temperature": Estimate(**content["temperature"])})
+    with damage_told(path):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Temperature(**{**content, "temperature": Estimate(**content["temperature"])})
 
 
 def _made(run_folder: Path) -> Path:

@@ -23,6 +23,7 @@ from nlp_transfer.history import TestSet
 from nlp_transfer.runs import RunFolder, environment, fingerprint, write_json
 from nlp_transfer.task_run import TaskRun
 from nlp_transfer.training.arguments import require_machine_for
+from nlp_transfer.training.checkpoints import require_whole_model
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport
@@ -143,7 +144,7 @@ class TransferRecipe(TaskRun):
         """Score the adapted model and everything it is compared with, and write the report.
 
         Raises:
-            RunError: the run folder holds no trained model, or the guard refused it.
+            RunError: the run folder holds no trained model, or a damaged one, or the guard refused it.
         """
         with self._run_folder() as folder:
             require_not_refused(self.folder)
@@ -151,6 +152,7 @@ class TransferRecipe(TaskRun):
                 raise RunError(
                     f"{folder.path} holds no model adapted from this data; run `nlp-transfer train` first"
                 )
+            self._on_main(lambda: require_whole_model(self.folder / "model"))
             self._look_at_domains()
             self._evaluate_systems()
             self._stage("evidence", self._keep_evidence)

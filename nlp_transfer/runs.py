@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -24,7 +25,12 @@ from typing import IO, Any
 from nlp_transfer.disk import PART, file_in_the_way, sync_files
 from nlp_transfer.errors import ConfigError, RunError
 
-LOCK = ".lock"
+LOCK, STATE = ".lock", "state.json"
+# What a run writes over in its folder. Where none has begun there, these are somebody else's.
+OWN_NAMES = (
+    "model", "adapter", "source_model", "predictions", "evidence", "figures", "checkpoints", STATE,
+    "data.json", "environment.json", "history.jsonl", "report.json", "report.md", "report.html",
+)  # fmt: skip
 REPORTED_PACKAGES = (
     "nlp-transfer",
     "torch",
@@ -80,6 +86,30 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return records
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Word in one error that a file of a run's is missing or damaged.
+
+    Args:
+        path: the file that the body reads.
+
+    Raises:
+        RunError: it is.
+    """
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
+        raise RunError(damage_words(path, " ".join(repr(error).split()))) from error
+
+
+def damage_words(path: Path, what: str) -> str:
+    """Say that a file of a run's is damaged or missing, and how to mend it."""
+    return (
+        f"{path} is damaged or missing ({what}); delete {STATE} in its run folder, and the same command "
+        "makes it again"
+    )
 
 
 @contextmanager
@@ -167,13 +197,15 @@ class RunFolder:
         """Make the folder and take its lock.
 
         Raises:
-            ConfigError: it cannot be written, or holds a run with another configuration.
+            ConfigError: it cannot be written, or holds a run with another configuration, or no run but what
+                one would write over.
             RunError: another run holds it.
         """
         from filelock import FileLock, Timeout
 
         self._require_no_file()
         try:
+            self._require_unused()
             self._made = not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(self.path / LOCK)
@@ -187,7 +219,7 @@ class RunFolder:
         try:
             self._require_same_config()
         except ConfigError:
-            self._lock.release()
+            self.release()
             raise
         self._sweep()
 
@@ -195,9 +227,11 @@ class RunFolder:
         """Check that `hold` would not refuse the folder; nothing is made.
 
         Raises:
-            ConfigError: it is or lies in a file, or holds a run with another configuration.
+            ConfigError: it is or lies in a file, or holds a run with another configuration, or no run but
+                what one would write over.
         """
         self._require_no_file()
+        self._require_unused()
         self._require_same_config()
 
     def release(self) -> None:
@@ -237,9 +271,7 @@ class RunFolder:
 
     def finish(self, stage: str, *, inputs: str, notes: Mapping[str, Any]) -> None:
         """Remember that a stage finished, with what later stages need to know of it."""
-        write_json(
-            self.path / "state.json", {**self._state(), stage: {"inputs": inputs, "notes": dict(notes)}}
-        )
+        write_json(self.path / STATE, {**self._state(), stage: {"inputs": inputs, "notes": dict(notes)}})
 
     def _sweep(self) -> None:
         """Remove what a killed run was about to write. The lock is held: nobody else writes here."""
@@ -250,8 +282,11 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def _state(self) -> dict[str, Any]:
-        path = self.path / "state.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        path = self.path / STATE
+        if not path.exists():
+            return {}
+        with damage_told(path):
+            return dict(json.loads(path.read_text(encoding="utf-8")))
 
     def _require_no_file(self) -> None:
         file = file_in_the_way(self.path)
@@ -260,11 +295,22 @@ class RunFolder:
         where = "is a file" if file == self.path else f"cannot be made: {file} is a file and no folder"
         raise ConfigError(f"output_dir {self.path} {where}; name a folder, or one that does not exist yet")
 
+    def _require_unused(self) -> None:
+        there = [name for name in OWN_NAMES if (self.path / name).exists()]
+        if there and not (self.path / "config.yaml").exists():
+            raise ConfigError(
+                f"output_dir {self.path} holds no run but {', '.join(there)}, which a run would write "
+                "over; choose another output_dir"
+            )
+
     def _require_same_config(self) -> None:
         path = self.path / "config.yaml"
         if not path.exists():
             return
-        before = path.read_text(encoding="utf-8")
+        try:
+            before = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}; choose another output_dir") from error
         if before == self.resolved_config:
             return
         lines = difflib.unified_diff(

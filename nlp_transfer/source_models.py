@@ -14,7 +14,7 @@ from nlp_transfer.data.sources import cache_dir
 from nlp_transfer.diagnostics.source_trust import source_trust
 from nlp_transfer.errors import ModelError
 from nlp_transfer.evidence_files import write_trust
-from nlp_transfer.runs import whole_folder, write_text
+from nlp_transfer.runs import damage_told, whole_folder, write_text
 from nlp_transfer.training.costs import Cost
 from nlp_transfer.training.processes import computed_on_main, is_main
 from nlp_transfer.training.sharing import Array, scored_in_shares
@@ -70,7 +70,8 @@ def _note(run_folder: Path, scores: Array, rows: Rows) -> None:
 def source_seconds(folder: Path) -> float:
     """Return what making the source model in a folder took, 0 where there is none."""
     cost = folder / "cost.json"
-    return float(json.loads(cost.read_text(encoding="utf-8"))["seconds"]) if cost.is_file() else 0.0
+    with damage_told(cost):
+        return float(json.loads(cost.read_text(encoding="utf-8"))["seconds"]) if cost.is_file() else 0.0
 
 
 def _keep(kept: Path, cost: Cost) -> None:

@@ -78,8 +78,9 @@ def check(
         if as_json
         else for_terminal(report.summary())
     )
-    # What is said of the data is said all the same: it may be trained on another machine.
+    # What is said of the data is said all the same: it may be trained on another machine, or elsewhere.
     recipe.require_machine()
+    recipe.require_own_folder()
     if not report.blocking:
         going_on = ["--continue-from", continue_from] if continue_from else []
         words = ["nlp-transfer", "run", str(config), *(overrides or []), *going_on]

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nlp_transfer.runs import write_json
+from nlp_transfer.runs import damage_told, write_json
 
 Array = npt.NDArray[np.float64]
 # In the run folder.
@@ -127,7 +127,6 @@ def write_mix(folder: Path, choice: MixChoice | None) -> None:
 
 def read_mix(folder: Path) -> MixChoice | None:
     """Read a run's choice; None where there was none."""
-    try:
-        return MixChoice.from_dict(json.loads((folder / MIX_FILE).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
+    path = folder / MIX_FILE
+    with damage_told(path):
+        return MixChoice.from_dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None

@@ -16,7 +16,7 @@ from nlp_transfer.data.rows import Rows
 from nlp_transfer.errors import DataError
 from nlp_transfer.evaluation.compare import number_groups
 from nlp_transfer.evaluation.translation_scores import SentenceStatistics
-from nlp_transfer.runs import whole_file, write_text
+from nlp_transfer.runs import damage_told, whole_file, write_text
 
 Array = npt.NDArray[np.float64]
 
@@ -48,10 +48,14 @@ def write_predictions(path: Path, rows: Rows, probabilities: Array, label_names:
 
 
 def read_predictions(path: Path, label_names: Sequence[str]) -> Array:
-    """Read probabilities of shape (rows, classes) back, in the file's order."""
-    with path.open(encoding="utf-8") as file:
+    """Read probabilities of shape (rows, classes) back, in the file's order.
+
+    Raises:
+        RunError: the file is damaged or missing; so with translations.
+    """
+    with damage_told(path), path.open(encoding="utf-8") as file:
         rows = [json.loads(line)["probabilities"] for line in file]
-    return np.asarray([[row[name] for name in label_names] for row in rows], dtype=np.float64)
+        return np.asarray([[row[name] for name in label_names] for row in rows], dtype=np.float64)
 
 
 def write_translations(path: Path, ids: Sequence[str], translations: Sequence[str]) -> None:
@@ -72,13 +76,13 @@ def write_translations(path: Path, ids: Sequence[str], translations: Sequence[st
 
 def read_translations(path: Path) -> list[str]:
     """Read translations back, in the file's order."""
-    with path.open(encoding="utf-8") as file:
+    with damage_told(path), path.open(encoding="utf-8") as file:
         return [json.loads(line)["translation"] for line in file]
 
 
 def read_translations_by_id(path: Path) -> dict[str, str]:
     """Read translations back by the id of their row."""
-    with path.open(encoding="utf-8") as file:
+    with damage_told(path), path.open(encoding="utf-8") as file:
         return {record["id"]: record["translation"] for record in map(json.loads, file)}
 
 

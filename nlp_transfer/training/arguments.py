@@ -5,12 +5,13 @@ The block's names and types were checked before, in nlp_transfer/arguments.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_transfer.config import RecipeConfig
-from nlp_transfer.errors import ConfigError
+from nlp_transfer.errors import ConfigError, did_you_mean
 from nlp_transfer.training.processes import num_processes
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def build_arguments(block: Mapping[str, Any], *, output_dir: Path, seed: int) ->
             output_dir=str(output_dir), remove_unused_columns=False, disable_tqdm=True, **settings
         )
     except (ValueError, TypeError, ImportError, OSError, NotImplementedError) as error:
-        raise ConfigError(f"training: {' '.join(str(error).split())}") from error
+        # The library names its arguments as flags of a command line.
+        words = re.sub(r"--(\w+)", r"\1", " ".join(str(error).split()))
+        raise ConfigError(f"training: {words}") from error
     if lacking := _lacking(arguments):
         raise ConfigError("\n".join(f"training.{problem}" for problem in lacking))
     return arguments
@@ -81,10 +84,11 @@ def require_machine(block: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: it lacks a GPU or a package.
     """
-    # When to evaluate and to save is decided later, by what there is to select on.
-    moments = ("eval_", "save_", "load_best", "metric_for_best", "greater_is")
-    own = {name: value for name, value in block.items() if not name.startswith(moments)}
-    build_arguments(own, output_dir=Path("nowhere"), seed=0)
+    from nlp_transfer.training.loop import with_selection
+
+    # As if there were rows to select on; without them, what is said of selection is passed over.
+    selecting = with_selection(block, dev=True, evaluations=1, label="check")
+    build_arguments(selecting, output_dir=Path("nowhere"), seed=0)
 
 
 def require_machine_for(config: RecipeConfig) -> None:
@@ -116,7 +120,45 @@ def _lacking(arguments: TrainingArguments) -> list[str]:
         ]
     if arguments.use_liger_kernel and not is_liger_kernel_available():
         problems.append("use_liger_kernel: needs a package; pip install liger-kernel")
-    return [*problems, *_lacking_trackers(arguments), *_lacking_optimizer(arguments)]
+    if arguments.fsdp and num_processes() == 1:
+        problems.append("fsdp: needs several processes; start the recipe with `accelerate launch`")
+    return [
+        *problems,
+        *_lacking_trackers(arguments),
+        *_lacking_optimizer(arguments),
+        *_lacking_schedule(arguments),
+        *_lacking_compiler(arguments),
+    ]
+
+
+def _lacking_schedule(arguments: TrainingArguments) -> list[str]:
+    """Say what is wrong with a schedule's arguments, which the library tells when training begins."""
+    import torch
+    from transformers import get_scheduler
+
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    given = arguments.lr_scheduler_kwargs or {}
+    try:
+        get_scheduler(
+            arguments.lr_scheduler_type, optimizer, num_warmup_steps=1, num_training_steps=10,
+            scheduler_specific_kwargs=dict(given),
+        )  # fmt: skip
+    except (ValueError, TypeError) as error:
+        kind = arguments.lr_scheduler_type.value
+        return [f"lr_scheduler_type: {kind} with lr_scheduler_kwargs {given!r}: {error}"]
+    return []
+
+
+def _lacking_compiler(arguments: TrainingArguments) -> list[str]:
+    """Say that a compiler's name is unknown."""
+    if not arguments.torch_compile or arguments.torch_compile_backend in (None, "inductor"):
+        return []
+    from torch import compiler
+
+    known = compiler.list_backends(exclude_tags=())
+    if arguments.torch_compile_backend in known:
+        return []
+    return [f"torch_compile_backend: {did_you_mean(arguments.torch_compile_backend, known)}"]
 
 
 def _lacking_trackers(arguments: TrainingArguments) -> list[str]:

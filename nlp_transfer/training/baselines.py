@@ -29,14 +29,21 @@ def majority(train: Rows, texts: Sequence[str], *, classes: int) -> Array:
 
 def tfidf(train: Rows, texts: Sequence[str], *, classes: int) -> Array:
     """Logistic regression on tf-idf weights of words and word pairs (scikit-learn's standard text
-    baseline).
+    baseline); of characters and their pairs where the texts have no words.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=1 if len(train) < 1000 else 2)
-    model = make_pipeline(vectorizer, LogisticRegression(C=10, max_iter=1000))
+    settings = {"sublinear_tf": True, "ngram_range": (1, 2)}
+    words = TfidfVectorizer(**settings, min_df=1 if len(train) < 1000 else 2)
+    # Texts of signs alone have no words, and of texts that share none each word is too rare.
+    signs = TfidfVectorizer(**settings, analyzer="char")
+    try:
+        words.fit(train.texts)
+    except ValueError:
+        words = signs
+    model = make_pipeline(words, LogisticRegression(C=10, max_iter=1000))
     model.fit(train.texts, train.labels)
     return spread(model.predict_proba(list(texts)), model[-1].classes_, classes)
 

@@ -11,7 +11,8 @@ import logging
 import zipfile
 from pathlib import Path
 
-from nlp_transfer.runs import write_text
+from nlp_transfer.errors import RunError
+from nlp_transfer.runs import damage_words, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,22 @@ def damage_of(checkpoint: Path) -> str | None:
     short = [path.name for path in weights if not is_whole_safetensors(path)]
     short += [path.name for path in sorted(checkpoint.glob("*.pt*")) if not zipfile.is_zipfile(path)]
     return f"{short[0]} is cut short" if short else _missing_random_state(checkpoint)
+
+
+def require_whole_model(folder: Path) -> None:
+    """Check that a finished model's weights are there, and as long as they were written.
+
+    Args:
+        folder: of the model.
+
+    Raises:
+        RunError: they are not.
+    """
+    weights = sorted(folder.glob("*.safetensors"))
+    damaged = [path for path in weights if not is_whole_safetensors(path)]
+    if damaged or not weights:
+        path, what = (damaged[0], "it is cut short") if damaged else (folder, "it has no weights")
+        raise RunError(damage_words(path, what))
 
 
 def is_whole_safetensors(path: Path) -> bool:

@@ -183,7 +183,17 @@ def with_selection(
             )
         return {"save_strategy": "no", **own}
     if "eval_strategy" in arguments or arguments.get("save_strategy") == "no":
-        return dict(arguments)
+        # The library asks that what is scored is saved where the best is to be loaded.
+        same = {
+            f"save_{name}": arguments[f"eval_{name}"]
+            for name in ("strategy", "steps")
+            if arguments.get("load_best_model_at_end") and f"eval_{name}" in arguments
+        }
+        return {**same, **arguments}
+    when = {"strategy": "epoch"} if evaluations == 1 else {"strategy": "steps", "steps": 1 / evaluations}
+    if arguments.get("save_strategy") == "best":
+        # It follows the scorings, and says nothing of when they are.
+        return {**{f"eval_{name}": value for name, value in when.items()}, **KEEP_BEST, **arguments}
     if "save_strategy" in arguments:
         # The step that is kept is one that was saved: dev rows are scored whenever the recipe saves.
         often = {"steps": arguments["save_steps"]} if "save_steps" in arguments else {}
@@ -191,7 +201,6 @@ def with_selection(
             f"eval_{name}": value for name, value in {"strategy": arguments["save_strategy"], **often}.items()
         }
         return {**moments, **KEEP_BEST, **arguments}
-    when = {"strategy": "epoch"} if evaluations == 1 else {"strategy": "steps", "steps": 1 / evaluations}
     moments = {f"{moment}_{name}": value for moment in ("eval", "save") for name, value in when.items()}
     return {**moments, **KEEP_BEST, **arguments}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from looking import Killed, kill_in, plain_logits, report_of
+from looking import Killed, accuracy, kill_in, plain_logits, report_of
 from tiny import sentences, write_csv
 
 from nlp_transfer import SentimentTransfer
@@ -156,6 +156,26 @@ def test_the_stages_can_be_run_one_by_one(
     report = make_recipe(folder, evaluation__baselines=["majority"]).evaluate()
     assert report.systems.keys() == {"majority", "adapted"}
     assert trained.count("adapted") == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model/model.safetensors", "predictions/adapted.target.jsonl", "predictions/zero_shot.source.jsonl",
+        "evidence/temperature.json", "evidence/texts.npz", "state.json",
+    ],
+)  # fmt: skip
+def test_a_damaged_file_ends_the_run_with_what_mends_it(
+    name: str, finished_copy: Path, make_recipe: MakeRecipe
+) -> None:
+    before = accuracy(finished_copy, "adapted")
+    whole = (finished_copy / name).read_bytes()
+    (finished_copy / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RunError, match=rf"{name} is damaged or missing .* delete state\.json in its run"):
+        make_recipe(finished_copy).run()
+    (finished_copy / "state.json").unlink()
+    make_recipe(finished_copy).run()
+    assert accuracy(finished_copy, "adapted") == before
 
 
 def test_a_folder_in_use_is_not_touched(finished: Path, make_recipe: MakeRecipe) -> None:

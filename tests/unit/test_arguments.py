@@ -76,6 +76,20 @@ from nlp_transfer.training.arguments import DEFAULTS, build_arguments, native_bf
         ({"per_device_train_batch_size": 0}, "per_device_train_batch_size: must be at least 1, got 0"),
         ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps: must be at least 1, got 0"),
         ({"label_smoothing_factor": 1.0}, "label_smoothing_factor: must be below 1, got 1.0"),
+        ({"num_train_epochs": 0}, "num_train_epochs: must be above 0, got 0"),
+        ({"prediction_loss_only": True}, "prediction_loss_only: this package sets it; a step is selected by"),
+        ({"label_names": ["x"]}, "label_names: this package sets it; classes are named by the data"),
+        (
+            {"batch_eval_metrics": True},
+            "batch_eval_metrics: this package sets it; dev rows are scored together",
+        ),
+        ({"eval_do_concat_batches": False}, "eval_do_concat_batches: this package sets it; dev rows are"),
+        ({"dataloader_drop_last": True}, "dataloader_drop_last: this package sets it; every row counts"),
+        ({"debug": "underflow_overflow"}, "debug: this package sets it; leave it out"),
+        (
+            {"metric_for_best_model": "f1"},
+            "metric_for_best_model: 'f1' is no score of dev rows; known: acc",
+        ),
         ({"seed": -1}, "seed: must be at least 0, got -1"),
         ({"seed": 2**40}, "seed: must be at most 2,147,483,647, got 1099511627776"),
     ],
@@ -208,7 +222,7 @@ def test_arguments_that_contradict_each_other_are_refused_with_the_librarys_reas
         ({"optim": "sgd", "optim_args": "momentum"}, "training.optim: sgd .optim_args 'momentum'.: "),
         ({"report_to": ["wandb"]}, "training.report_to: 'wandb' is not installed; known: none, "),
         ({"report_to": "wandb"}, "training.report_to: 'wandb' is not installed; known: none, "),
-        ({"tf32": True}, "training: --tf32 requires Ampere"),
+        ({"tf32": True}, "training: tf32 requires Ampere"),
         ({"accelerator_config": {"nope": 1}}, "training: .*unexpected keyword argument 'nope'"),
         ({"accelerator_config": "no.json"}, "training: .*No such file or directory: 'no.json'"),
     ],
@@ -239,6 +253,46 @@ def test_float16_is_taken_where_there_is_a_gpu(tmp_path: Path, monkeypatch: pyte
         require_machine({"fp16": True, "use_cpu": True})
 
 
-def test_when_to_evaluate_and_save_is_no_matter_of_the_machine() -> None:
+def test_when_to_evaluate_and_save_is_no_matter_of_the_machine_unless_it_contradicts_itself() -> None:
     require_machine({"eval_strategy": "steps", "eval_steps": 3, "load_best_model_at_end": True})
     require_machine({"save_strategy": "best", "metric_for_best_model": "eval_loss"})
+    apart = {
+        "eval_strategy": "steps",
+        "eval_steps": 7,
+        "save_strategy": "epoch",
+        "load_best_model_at_end": True,
+    }
+    with pytest.raises(ConfigError, match=r"^training: load_best_model_at_end requires the save"):
+        require_machine(apart)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (
+            {"lr_scheduler_kwargs": {"foo": 1}},
+            r"lr_scheduler_type: linear with lr_scheduler_kwargs \{'foo': 1\}",
+        ),
+        (
+            {"lr_scheduler_type": "warmup_stable_decay"},
+            "lr_scheduler_type: warmup_stable_decay with .*num_decay_st",
+        ),
+        ({"lr_scheduler_type": "cosine_with_min_lr"}, "lr_scheduler_type: cosine_with_min_lr with .*min_lr"),
+        ({"fsdp": "full_shard"}, "fsdp: needs several processes"),
+        (
+            {"torch_compile": True, "torch_compile_backend": "inducto"},
+            "torch_compile_backend: did you mean inductor",
+        ),
+    ],
+)
+def test_what_the_library_would_tell_when_training_begins_is_told_before(
+    block: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^training\.{message}"):
+        require_machine(block)
+
+
+def test_schedules_with_what_they_need_are_accepted() -> None:
+    require_machine({"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr": 1e-6}})
+    require_machine({"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "epoch"})
+    require_machine({"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"power": 2.0}})

@@ -428,6 +428,31 @@ def test_a_run_that_wrote_nothing_leaves_no_folder_that_was_not_there(tmp_path: 
     assert (new / "report.json").is_file()
 
 
+@pytest.mark.parametrize("name", ["model", "report.md", "source_model"])
+def test_a_folder_with_somebody_elses_files_is_no_output_dir(name: str, tmp_path: Path) -> None:
+    """A run would write over them: the start itself may be in `model`."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "precious.txt").write_text("mine")
+    with pytest.raises(
+        ConfigError, match=rf"^output_dir .* holds no run but {name}, which a run would write"
+    ):
+        RunFolder(tmp_path, resolved_config="").hold()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    (tmp_path / name).rename(tmp_path / "notes")
+    with RunFolder(tmp_path, resolved_config=""):
+        pass
+    assert (tmp_path / "notes" / "precious.txt").read_text() == "mine"
+
+
+def test_a_damaged_file_of_a_run_is_told_with_what_mends_it(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("{")
+    with pytest.raises(RunError, match=r"state\.json is damaged or missing .* delete state\.json in its run"):
+        RunFolder(tmp_path, resolved_config="").finished("adapted", inputs="")
+    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"config\.yaml cannot be read: .* choose another output_dir"):
+        RunFolder(tmp_path, resolved_config="").hold()
+
+
 # Errors -----------------------------------------------------------------------------------------------------
 
 

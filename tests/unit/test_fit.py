@@ -294,6 +294,22 @@ def test_without_dev_rows_the_last_step_is_kept_and_nothing_is_checkpointed(
     assert "eval_strategy, load_best_model_at_end, metric_for_best_model says nothing" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("asked", "scored"),
+    [
+        ({"save_strategy": "best"}, [4, 8, 12]),
+        ({"eval_strategy": "steps", "eval_steps": 6, "load_best_model_at_end": True}, [6, 12]),
+    ],
+    ids=["the best is saved", "scored when the recipe says"],
+)
+def test_what_is_saved_fits_what_is_scored(
+    asked: dict[str, Any], scored: list[int], load: Any, tmp_path: Path
+) -> None:
+    result = train(load(), tmp_path, **asked)
+    assert [record["step"] for record in result.history if "eval_loss" in record] == scored
+    assert result.best_step in scored
+
+
 def test_dev_rows_are_scored_where_a_recipe_says_when_to_save(load: Any, tmp_path: Path) -> None:
     result = train(
         load(), tmp_path, save_strategy="steps", save_steps=5, num_train_epochs=2, save_total_limit=5

@@ -128,6 +128,14 @@ def test_lp_ft_starts_the_head_at_the_probe_of_what_it_sees(family: str, tiny_mo
     assert np.allclose(softmax(np.concatenate(alone)), pipeline.predict_proba(features), atol=1e-2)
 
 
+def test_words_that_there_are_none_of_are_replaced_by_characters() -> None:
+    signs = Rows([str(row) for row in range(8)], ["🙂🙂", "😡"] * 4, np.array([1, 0] * 4))
+    found = tfidf(signs, ["🙂", "😡😡", "of words"], classes=2)
+    assert found.argmax(axis=1)[:2].tolist() == [1, 0]
+    rare = Rows([str(row) for row in range(1000)], [f"word{row}" for row in range(1000)], np.arange(1000) % 2)
+    assert np.allclose(tfidf(rare, ["nothing of it"], classes=2).sum(axis=1), 1.0)
+
+
 def test_lp_ft_leaves_a_class_that_no_row_has_to_the_heads_own_knowledge(tiny_model: Any) -> None:
     three = [*LABELS, "neutral"]
     loaded = load_classifier(str(tiny_model("bert", labels=three)), label_names=three)
