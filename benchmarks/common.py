@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,18 @@ def describe_machine() -> dict[str, Any]:
         "versions": versions(),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def code_version() -> str:
+    """Return the commit that is measured; `+` where files differ from it."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+"],
+        cwd=RESULTS.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return told.stdout.strip()
 
 
 def save_results(path: Path, results: dict[str, Any]) -> None:

@@ -3,8 +3,8 @@ rows.
 
     python benchmarks/quality.py --source rotten_tomatoes --target product_reviews --sizes 16,64,256,1024
 
-Each cell (system, size, seed) is kept in the results file as soon as it is measured; run again, the missing
-ones are measured. SetFit gets the rows that the package drew, all of them, with its own defaults besides
+Each cell (system, size, seed) is kept in the results file as soon as it is measured, with the commit that it is
+of; run again, the missing ones are measured. SetFit gets the rows that the package drew, all of them, with its own defaults besides
 batch 16 and 10 iterations (the setting that the issue names), and is scored on the package's test rows.
 """
 
@@ -14,10 +14,11 @@ import argparse
 import json
 import tempfile
 import time
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from common import RESULTS, describe_machine, save_results
+from common import RESULTS, code_version, describe_machine, save_results
 
 from nlp_transfer.config import RecipeConfig, parse_config
 from nlp_transfer.models.resolving import resolve_model
@@ -81,6 +82,7 @@ def measure_own(args: argparse.Namespace, size: int, seed: int) -> dict[str, Any
             "seconds": entry["cost"]["seconds"] + entry["cost"]["selection_seconds"],
             "source_seconds": entry["cost"]["source_seconds"],
             "peak_rss_mb": entry["cost"]["peak_rss_mb"],
+            "code": code_version(),
         }
         for system, entry in report.systems.items()
     }
@@ -110,7 +112,12 @@ def measure_setfit(args: argparse.Namespace, size: int, seed: int) -> dict[str, 
         seconds = time.perf_counter() - began
         predicted = np.asarray(model.predict(test.texts, show_progress_bar=False))
     return {
-        "setfit": {"accuracy": float((predicted == test.labels).mean()), "n": len(test), "seconds": seconds}
+        "setfit": {
+            "accuracy": float((predicted == test.labels).mean()),
+            "n": len(test),
+            "seconds": seconds,
+            "code": version("setfit"),
+        }
     }
 
 
