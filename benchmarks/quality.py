@@ -3,9 +3,10 @@ rows.
 
     python benchmarks/quality.py --source rotten_tomatoes --target product_reviews --sizes 16,64,256,1024
 
-Each cell (system, size, seed) is kept in the results file as soon as it is measured, with the commit that it is
-of; run again, the missing ones are measured. SetFit gets the rows that the package drew, all of them, with its own defaults besides
-batch 16 and 10 iterations (the setting that the issue names), and is scored on the package's test rows.
+Each cell (system, size, seed) is kept in the results file as soon as it is measured, with the commit that it
+is of; run again, the missing ones are measured. SetFit gets the rows that the package drew, all of them, with
+its own defaults besides batch 16 and 10 iterations (the setting that the issue names), and is scored on the
+package's test rows.
 """
 
 from __future__ import annotations
