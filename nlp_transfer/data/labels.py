@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nlp_transfer.config import DomainConfig
+from nlp_transfer.data.label_advice import map_advice, numbers_first
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.data.tables import Row, read_source
 from nlp_transfer.data.texts import Texts, listed, whole_characters
@@ -189,14 +190,17 @@ class LabelReader:
         """Map each raw label to a class name (None drops its rows), and set `label_names`.
 
         In order: the label map; the declared names, which ids 0..k-1 stand for (the map may speak of the
-        names); the known names, likewise; else the labels as they are, sorted.
+        names, or drop a label); the known names, likewise; else the labels as they are, sorted.
         """
         chosen = self._canonical_map()
         names: dict[str, str | None] = {label: chosen.get(label, label) for label in raw}
-        unmapped = {label for label in raw if label not in chosen}
         declared = self.config.label_names or self.known_labels or []
-        ids = {str(number) for number in range(len(declared))}
-        if unmapped and unmapped <= ids and not unmapped & set(declared):
+        unmapped = {label for label in raw if label not in chosen}
+        numbers = {str(number) for number in range(len(declared))} - set(declared)
+        look_like_ids = bool(unmapped) and unmapped <= numbers
+        # A map that names a class for one label speaks of stars, not of ids, and was to name all. What does
+        # not begin at 0 may count from 1, and each label would be taken for its neighbour.
+        if look_like_ids and "0" in unmapped and not any(chosen.get(label) for label in raw):
             named = {label: declared[int(label)] for label in unmapped}
             names |= {label: chosen.get(name, name) for label, name in named.items()}
             if self.config.label_names is None:
@@ -205,7 +209,7 @@ class LabelReader:
         used = {name for name in names.values() if name is not None}
         # A map that names classes names all of them: what it passes over would else be a class of its own.
         mapped = {str(name) for name in chosen.values() if name is not None}
-        allowed = self.known_labels or self.config.label_names or sorted(mapped or used, key=_numbers_first)
+        allowed = self.known_labels or self.config.label_names or sorted(mapped or used, key=numbers_first)
         unknown = used - set(allowed)
         if invented := sorted(unknown & {str(name) for name in chosen.values()}):
             raise LabelError(
@@ -214,7 +218,7 @@ class LabelReader:
                 "classes of the source or the model: a source's labels are renamed by data.source.label_map"
             )
         if unknown:
-            raise LabelError(self._map_advice(unknown, allowed))
+            raise LabelError(map_advice(self.name, unknown, allowed, look_like_ids=look_like_ids))
         self.label_names = list(allowed)
         return names
 
@@ -233,39 +237,6 @@ class LabelReader:
                     "its keys stand for one label; keep one of them"
                 )
         return chosen
-
-    def _map_advice(self, unknown: set[str], allowed: Sequence[str]) -> str:
-        """Word the label map that would mend unknown labels."""
-        labels = sorted(unknown, key=_numbers_first)
-        shown = labels[:10]
-        listing = ", ".join(f"{label}: {_nearest(label, labels, allowed)}" for label in shown)
-        more = "" if len(labels) == len(shown) else f" and {len(labels) - len(shown)} more"
-        key = "data.label_map" if self.name == "target" else f"data.{self.name}.label_map"
-        return (
-            f"data.{self.name}: the label(s) {', '.join(shown)}{more} are none of the known ones "
-            f"({', '.join(allowed)}). Map them, with null for rows to leave out, for example\n"
-            f"  {key}: {{{listing}{', ...' if more else ''}}}"
-        )
-
-
-def _nearest(label: str, labels: Sequence[str], allowed: Sequence[str]) -> str:
-    """Guess a class for an unknown label: by its beginning, or by its number's side of the middle of all."""
-    for name in allowed:
-        if name.lower().startswith(label.lower()[:3]):
-            return name
-    numbers = [int(other) for other in labels if re.fullmatch(r"-?\d+", other)]
-    if re.fullmatch(r"-?\d+", label) and {"negative", "positive"} <= set(allowed):
-        # One number alone has no middle; taken for stars, it is above or below three.
-        middle = (min(numbers) + max(numbers)) / 2 if len(numbers) > 1 else 3
-        return "null" if int(label) == middle else "negative" if int(label) < middle else "positive"
-    return "|".join(["null", *allowed])
-
-
-def _numbers_first(label: str) -> tuple[int, float, str]:
-    try:
-        return (0, float(label), label)
-    except ValueError:
-        return (1, 0.0, label)
 
 
 def _canonical(value: object) -> str:

@@ -135,6 +135,7 @@ def test_row_ids_lead_back_to_the_file(write_rows: Any) -> None:
         ([5, 1], {"label_map": {5: "positive", "1.0": "negative"}}, SENTIMENT, SENTIMENT,
          ("positive", "negative")),
         ([2, 0, 1], {"label_map": {2: None}}, SENTIMENT, SENTIMENT, (None, "negative")),
+        ([0, 2], {}, ["bad", "so so", "good"], ["bad", "so so", "good"], ("bad", "good")),
         ([1, 0], {"label_names": SENTIMENT, "label_map": {"negative": "bad", "positive": "good"}},
          ["good", "bad"], ["good", "bad"], ("good", "bad")),
     ],
@@ -185,6 +186,19 @@ def test_class_ids_in_the_sources_order_are_said_once(
         ([1, 2, 4, 5], {"label_map": {1: "negative", 5: "positive"}}, None,
          r"the label\(s\) 2, 4 are none of the known ones \(negative, positive\).*\n"
          r".*data\.label_map: \{2: negative, 4: positive\}"),
+        # What could be class ids: a star that the map forgot, stars without the highest, counts from 1.
+        ([1, 2, 3, 4, 5], {"label_map": {2: "negative", 3: None, 4: "positive", 5: "positive"}}, SENTIMENT,
+         r"the label\(s\) 1 are none of the known ones.* class ids only where they begin at 0 and the label "
+         r"map names no class[\s\S]*\{1: negative\}"),
+        ([0, 1, 2], {"label_map": {1: None, 2: "positive"}}, SENTIMENT, r"the label\(s\) 0 are none"),
+        ([0, 1, 2], {"label_map": {0: None}}, ["bad", "so so", "good"], r"the label\(s\) 1, 2 are none"),
+        ([1, 2, 3, 4], {}, [f"{stars} stars" for stars in range(1, 6)],
+         r"the label\(s\) 1, 2, 3, 4 are none of .*begin at 0[\s\S]*\{1: 1 stars, 2: 2 stars, 3: 3 stars"),
+        ([1, 2], {}, ["negative", "neutral", "positive"],
+         r"the label\(s\) 1, 2 are none of .*[\s\S]*\{1: negative, 2: positive\}"),
+        ([1, 2], {"label_names": ["negative", "neutral", "positive"]}, None, r"the label\(s\) 1, 2 are none"),
+        # Half stars are numbers too.
+        ([0.5, 2.5, 4.5], {}, SENTIMENT, r"\{0\.5: negative, 2\.5: null, 4\.5: positive\}"),
     ],
 )  # fmt: skip
 def test_labels_that_do_not_map_are_refused_with_the_map_that_mends_it(
@@ -192,6 +206,21 @@ def test_labels_that_do_not_map_are_refused_with_the_map_that_mends_it(
 ) -> None:
     with pytest.raises(DataError, match=message):
         load(write_rows(reviews(raw)), known=known, **keys)
+
+
+def test_whether_labels_are_class_ids_is_told_by_all_splits_together(write_rows: Any) -> None:
+    names = ["bad", "so so", "good"]
+    splits = {
+        split: str(
+            write_rows([(f"{split} {text}", label) for text, label in reviews(ids)], name=f"{split}.csv")
+        )
+        for split, ids in (("train", [0, 1, 2]), ("test", [1, 2]))
+    }
+    domain = load_domain(DomainConfig(splits=splits), name="target", seed=0, known_labels=names)
+    assert named_labels(domain)["test sentence number 0"] == "so so"
+    splits["train"] = splits["test"]
+    with pytest.raises(DataError, match=r"1, 2 are none of the known ones"):
+        load_domain(DomainConfig(splits=splits), name="target", seed=0, known_labels=names)
 
 
 def test_the_advised_map_of_a_source_is_put_where_it_is_read(write_rows: Any) -> None:
