@@ -126,6 +126,7 @@ def _row_findings(checked: _Checked) -> Iterator[Finding | None]:
     learnt, scored = domain.selection.labels.tolist(), domain.test.labels.tolist()
     kept = len(learnt) + len(scored) + domain.unused
     yield row_findings.test_overlap(name, checked.learnt, checked.scored)
+    yield row_findings.group_overlap(name, domain.selection.own_groups, domain.test.own_groups)
     yield row_findings.dropped_rows(name, domain.dropped, kept=kept)
     yield row_findings.class_balance(name, learnt + scored, domain.label_names)
     yield row_findings.missing_classes(name, learnt, domain.label_names)

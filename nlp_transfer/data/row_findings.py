@@ -131,6 +131,30 @@ def test_overlap(name: str, learnt: TextKeys, scored: TextKeys) -> Finding | Non
     )  # fmt: skip
 
 
+def group_overlap(name: str, learnt: Sequence[str], scored: Sequence[str]) -> Finding | None:
+    """Warn where test rows are of a group (a product, a reviewer) that training rows are of too.
+
+    Our own splits never divide a group; files that come split already may.
+
+    Args:
+        name: the domain.
+        learnt: groups of the rows that are trained or selected on.
+        scored: of each test row, empty where it has none.
+    """
+    known = set(learnt) - {""}
+    shared = sum(group in known for group in scored)
+    if not shared:
+        return None
+    share = shared / len(scored)
+    return Finding(
+        "group_overlap", "warn", share, 0.0,
+        f"{name}: {shared:,} of {len(scored):,} test rows ({_percent(share)}) are of a group that training "
+        "rows are of too",
+        "divide the files by group_column, or give one file as `path` to have it split so: what is learnt of "
+        "a group helps on its other rows, and scores come out higher than on groups that are new",
+    )  # fmt: skip
+
+
 def domain_overlap(
     learnt: tuple[str, TextKeys], scored: tuple[str, TextKeys], *, ids: Sequence[str]
 ) -> Finding | None:

@@ -28,6 +28,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def own_groups(self) -> list[str]:
+        """The group of each row, empty where it has none and its text stands for one; [] without groups."""
+        pairs = zip(self.groups or [], self.texts, strict=self.groups is not None)
+        return ["" if group == text else group for group, text in pairs]
+
     def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Rows:
         """Return these rows, in this order."""
         return Rows(

@@ -74,6 +74,7 @@ TOPICS = (
         "risk", "Test rows seen in training",
         ("test_overlap", "earlier_test_overlap", "earlier_training_overlap"),
     ),
+    Topic("risk", "Groups on both sides of a split", ("group_overlap",)),
     Topic("risk", "Rows that stand in both domains", ("domain_overlap",)),
     Topic("risk", "Repeated rows", ("duplicates",)),
     Topic("risk", "Labels that contradict each other", ("conflicting_labels",)),

@@ -181,6 +181,26 @@ def test_dev_rows_in_the_test_rows_are_found_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("learnt", "scored", "share"),
+    [
+        (["a", "b"], ["c", "d"], None),
+        (["a", "b"], ["b", "b", "c", "d"], 0.5),
+        (["", "a"], ["", "c"], None),
+        ([], ["a"], None),
+        ([], [], None),
+    ],
+)
+def test_test_rows_of_a_group_that_is_learnt_from_are_counted(
+    learnt: list[str], scored: list[str], share: float | None
+) -> None:
+    finding = row_findings.group_overlap("target", learnt, scored)
+    if share is None:
+        assert finding is None
+    else:
+        expect(finding, "warn", share, f"2 of 4 test rows ({100 * share:.1f}%)")
+
+
+@pytest.mark.parametrize(
     ("count", "half_width"), [(199, "±5.6 points"), (100, "±7.8 points"), (16, "±19.6 points")]
 )
 def test_a_small_test_split_is_warned_of_with_its_interval(count: int, half_width: str) -> None:
@@ -388,6 +408,26 @@ def test_files_that_come_split_may_leak(write_rows: Callable[..., Path]) -> None
     expect(found("test_overlap", once), "warn", 0.1, "30 of 300 test rows")
     twice = load_domain(DomainConfig(splits={"train": train, "test": train}), name="target", seed=0)
     expect(found("test_overlap", twice), "block", 1.0, "300 of 300 test rows")
+
+
+def test_files_that_come_split_may_divide_a_group(write_rows: Callable[..., Path]) -> None:
+    def lines(split: str, count: int) -> list[tuple[str, str, str]]:
+        shops = [f"shop {number // 5}" if number % 2 else "" for number in range(count)]
+        return [(f"{split} {number}", "ab"[number % 2], shop) for number, shop in enumerate(shops)]
+
+    files = {
+        split: str(write_rows(lines(split, count), name=f"{split}.csv", header="text,label,shop"))
+        for split, count in (("train", 100), ("dev", 150), ("test", 300))
+    }
+    config = DomainConfig(splits=files, group_column="shop")
+    divided = load_domain(config, name="target", seed=0)
+    # Of the shops 0 to 29, which train or dev rows are of, each has five rows, of which two or three say so.
+    expect(found("group_overlap", divided), "warn", 0.25, "75 of 300 test rows (25.0%)")
+    ungrouped = load_domain(dataclasses.replace(config, group_column=None), name="target", seed=0)
+    assert found("group_overlap", ungrouped) is None
+    ours = load_domain(DomainConfig(path=files["test"], group_column="shop"), name="target", seed=0)
+    assert len(ours.test) > 0
+    assert found("group_overlap", ours) is None
 
 
 @pytest.mark.real
