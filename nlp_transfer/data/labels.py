@@ -5,7 +5,6 @@ Which rows are trained or tested on is left to classification.py.
 
 from __future__ import annotations
 
-import math
 import re
 from array import array
 from collections import Counter
@@ -15,9 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nlp_transfer.config import DomainConfig
+from nlp_transfer.data.columns import Where, canonical, columns_of
 from nlp_transfer.data.label_advice import map_advice, numbers_first
 from nlp_transfer.data.rows import Rows
-from nlp_transfer.data.tables import Row, read_source
+from nlp_transfer.data.tables import read_source
 from nlp_transfer.data.texts import Texts, listed, whole_characters
 from nlp_transfer.errors import DataError, LabelError, did_you_mean
 
@@ -66,7 +66,7 @@ class LabelReader:
             DataError: a file, a column or a label is not what was expected.
         """
         files = self.config.splits or {"all": str(self.config.path)}
-        raw = {split: self._read_file(split, uri) for split, uri in files.items()}
+        raw = {split: self._read_file(uri) for split, uri in files.items()}
         names = self._name_labels({label for rows in raw.values() for label in rows.labels})
         order = {label: number for number, label in enumerate(self.label_names)}
         numbers = {label: -1 if name is None else order[str(name)] for label, name in names.items()}
@@ -88,46 +88,38 @@ class LabelReader:
         self.dropped += Counter()  # forgets the reasons that dropped nothing
         return splits
 
-    def _read_file(self, split: str, uri: str) -> _Columns:
+    def _read_file(self, uri: str) -> _Columns:
         """Read one file; the texts go to an Arrow column as they come."""
-        read = _Columns()
-        texts = Texts.of(self._usable_texts(split, uri, read))
+        read, where = _Columns(), Where(self.config.where)
+        texts = Texts.of(self._usable_texts(uri, read, where))
         if not len(texts):
-            raise DataError(
-                f"data.{self.name}: {uri} has no usable row"
-                + (f" ({dict(self.dropped)})" if self.dropped else "")
-            )
+            misses = where.misses()
+            why = f"; {misses}" if misses else f" ({dict(self.dropped)})" if self.dropped else ""
+            raise DataError(f"data.{self.name}: {uri} has no usable row{why}")
         read.texts = listed(texts)
         return read
 
-    def _usable_texts(self, split: str, uri: str, read: _Columns) -> Iterator[str]:
+    def _usable_texts(self, uri: str, read: _Columns, where: Where) -> Iterator[str]:
         """Yield the text of each usable row; id, raw label and group go to `read`."""
         config = self.config
         rows = read_source(
             uri, format=config.format, columns=config.columns, encoding=config.encoding, sha256=config.sha256
         )
+        columns, rows = columns_of(rows)
+        if not columns:
+            return
+        text_column, label_column = self._find_columns(columns, uri)
         pattern = self._group_pattern()
         same: dict[str, str] = {}
-        text_column = label_column = ""
         for number, row in enumerate(rows):
-            if number == 0:
-                text_column = self._column(row, config.text_column, TEXT_COLUMNS, "text_column", uri)
-                label_column = self._column(row, config.label_column, LABEL_COLUMNS, "label_column", uri)
-                for column in filter(None, [config.group_column, *(config.where or {})]):
-                    self._column(
-                        row, column, (), "group_column" if column == config.group_column else "where", uri
-                    )
-            if any(
-                _canonical(row.get(column)) != _canonical(value)
-                for column, value in (config.where or {}).items()
-            ):
+            if not where.keeps(row):
                 continue
             if isinstance(raw := row.get(label_column), dict | list):
                 raise DataError(
                     f"data.{self.name}: {uri}, row {number}: column {label_column!r} holds "
                     f"{type(raw).__name__}, expected one label"
                 )
-            text, label = row.get(text_column), _canonical(raw)
+            text, label = row.get(text_column), canonical(raw)
             if not isinstance(text, str) or not text.strip():
                 self.dropped["empty or non-string text"] += 1
             elif label == "":
@@ -135,7 +127,7 @@ class LabelReader:
             elif (binned := self._bin(label, uri, number)) is None:
                 self.dropped["label in no bin"] += 1
             else:
-                group = _canonical(row.get(config.group_column)) if config.group_column else ""
+                group = canonical(row.get(config.group_column)) if config.group_column else ""
                 match = pattern.search(group) if pattern else None
                 read.numbers.append(number)
                 read.codes.append(read.labels.setdefault(binned, len(read.labels)))
@@ -156,19 +148,43 @@ class LabelReader:
                 f"({error})"
             ) from error
 
-    def _column(self, row: Row, chosen: str | None, usual: Iterable[str], key: str, uri: str) -> str:
+    def _find_columns(self, columns: Sequence[str], uri: str) -> tuple[str, str]:
+        """Name the columns with the text and the label; others that the recipe names must be there."""
+        config = self.config
+        text = self._column(columns, config.text_column, TEXT_COLUMNS, "text_column", uri)
+        if text is None:
+            raise DataError(f"data.{self.name}: set text_column to one of {_listed(columns, uri)}")
+        label = self._column(columns, config.label_column, LABEL_COLUMNS, "label_column", uri)
+        if label is None:
+            raise DataError(f"data.{self.name}: {self._no_label(columns, text, uri)}")
+        self._column(columns, config.group_column, (), "group_column", uri)
+        for column in config.where or {}:
+            self._column(columns, column, (), "where", uri)
+        return text, label
+
+    def _column(
+        self, columns: Sequence[str], chosen: str | None, usual: Iterable[str], key: str, uri: str
+    ) -> str | None:
         """Find a column by its configured name, else by the usual ones."""
-        if chosen is not None:
-            if chosen not in row:
-                raise DataError(
-                    f"data.{self.name}: {uri} has no column {chosen!r} ({key}); {did_you_mean(chosen, row)}"
-                )
-            return chosen
-        for name in usual:
-            if name in row:
-                return name
-        raise DataError(
-            f"data.{self.name}: set {key} to one of the columns of {uri}: {', '.join(map(str, row))}"
+        if chosen is not None and chosen not in columns:
+            raise DataError(
+                f"data.{self.name}: {uri} has no column {chosen!r} ({key}); {did_you_mean(chosen, columns)}"
+            )
+        return chosen or next((name for name in usual if name in columns), None)
+
+    def _no_label(self, columns: Sequence[str], text: str, uri: str) -> str:
+        """Word what to do where no column holds labels, as far as can be seen."""
+        alone = set(columns) == {text}
+        advice = (
+            f"{uri} has no column beside {text}, and its rows need a label"
+            if alone
+            else f"set label_column to one of {_listed(columns, uri)}"
+        )
+        if self.name != "target" or not (alone or self.config.train_size == 0):
+            return advice
+        return (
+            f"{advice}. Target rows need labels with train_size: 0 too, since test rows are scored; text "
+            "without labels goes to adaptation.unlabelled.path"
         )
 
     def _bin(self, label: str, uri: str, number: int) -> str | None:
@@ -230,7 +246,7 @@ class LabelReader:
         """
         chosen: dict[str, str | None] = {}
         for key, name in self.config.label_map.items():
-            label = _canonical(key)
+            label = canonical(key)
             if chosen.setdefault(label, name) != name:
                 raise DataError(
                     f"data.{self.name}: the label map leads {label} to {chosen[label]} and to {name}: two of "
@@ -239,13 +255,5 @@ class LabelReader:
         return chosen
 
 
-def _canonical(value: object) -> str:
-    """Write a cell as text: 5, 5.0 and "5" are one label, True and "true" too; None and NaN are none."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
-    if text.lower() in ("true", "false"):
-        return text.lower()
-    return text[:-2] if re.fullmatch(r"-?\d+\.0", text) else text
+def _listed(columns: Sequence[str], uri: str) -> str:
+    return f"the columns of {uri}: {', '.join(map(str, columns))}"

@@ -13,6 +13,7 @@ import numpy as np
 
 from nlp_transfer.config import DomainConfig, UnlabelledConfig
 from nlp_transfer.data.cards import load_card
+from nlp_transfer.data.columns import columns_of
 from nlp_transfer.data.labels import TEXT_COLUMNS
 from nlp_transfer.data.leaks import IN_EARLIER_TEST
 from nlp_transfer.data.rows import TransferData, UnlabelledTexts
@@ -117,11 +118,10 @@ def _file_texts(config: DomainConfig) -> Iterator[object]:
         rows = read_source(
             uri, format=config.format, columns=config.columns, encoding=config.encoding, sha256=config.sha256
         )
-        column = ""
-        for number, row in enumerate(rows):
-            if number == 0:
-                column = _text_column(config.text_column, list(row), uri)
-            yield row.get(column)
+        columns, rows = columns_of(rows)
+        if columns:
+            column = _text_column(config.text_column, columns, uri)
+            yield from (row.get(column) for row in rows)
 
 
 def _text_column(chosen: str | None, columns: Sequence[str], uri: str) -> str:

@@ -241,7 +241,13 @@ def test_the_advised_map_of_a_source_is_put_where_it_is_read(write_rows: Any) ->
          r"has no column 'lable' \(label_column\); did you mean label\?"),
         (reviews(["a", "b"]), {"group_column": "product"}, r"has no column 'product' \(group_column\)"),
         (reviews(["a", "b"]), {"where": {"origin": "shop"}}, r"has no column 'origin' \(where\)"),
-        (reviews(["a", "b"]), {"where": {"label": "c"}}, r"has no usable row$"),
+        (reviews(["positive", "negative"]), {"where": {"label": "positve"}},
+         r"csv has no usable row; where: no row has 'positve' in column 'label'; did you mean positive\?"),
+        (reviews([1, 5]), {"where": {"label": "c"}}, r"no row has 'c' in column 'label'; known: 1, 5$"),
+        ([(f"text {n}", "ab"[n % 2], "cd"[n % 2]) for n in range(50)], {"where": {"label": "a", "shop": "d"}},
+         r"where: no row has all of \{'label': 'a', 'shop': 'd'\} together"),
+        ([], {"where": {"label": "a"}}, r"has no usable row$"),
+        ([("", "a"), (" ", "b")], {"where": {"label": "a"}}, r"\(\{'empty or non-string text': 1\}\)$"),
         (reviews(["a", "b"]), {"group_column": "text", "group_pattern": "("},
          r"data\.target\.group_pattern is not a regular expression: '\('"),
         (reviews(["a", "b"]), {"label_bins": {"negative": (0, 1)}},
@@ -283,6 +289,41 @@ def test_what_cannot_work_is_refused(
 def test_columns_that_are_not_found_are_asked_for(write_rows: Any, header: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load(write_rows(reviews(["a", "b"]), header=header))
+
+
+@pytest.mark.parametrize(
+    ("header", "keys", "message"),
+    [
+        ("text", {}, r"rows\.csv has no column beside text, and its rows need a label\. Target rows need "
+         r"labels with train_size: 0 too, since test rows are scored; text without labels goes to "
+         r"adaptation\.unlabelled\.path"),
+        ("words,verdict", {"text_column": "words", "train_size": 0},
+         r"set label_column to one of the columns of .*rows\.csv: words, verdict\. Target rows need labels"),
+        ("words,verdict", {"text_column": "words"}, r"set label_column to one of .*csv: words, verdict$"),
+    ],
+)  # fmt: skip
+def test_where_labels_are_missing_it_is_said_what_they_are_for(
+    write_rows: Any, header: str, keys: dict[str, Any], message: str
+) -> None:
+    rows = [row[: header.count(",") + 1] for row in reviews(["a", "b"])]
+    with pytest.raises(DataError, match=message):
+        load(write_rows(rows, header=header), **keys)
+
+
+def test_a_source_without_labels_is_not_sent_to_the_unlabelled_texts(write_rows: Any) -> None:
+    config = DomainConfig(path=str(write_rows([("good",)], header="text")))
+    with pytest.raises(DataError, match=r"data\.source: .* has no column beside text, and .* need a label$"):
+        load_domain(config, name="source", seed=0)
+
+
+def test_columns_are_those_of_the_first_rows_together(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = [{"id": 0, "stars": 5}, {"id": 1, "body": "unread"}]
+    lines += [{"body": text, "stars": label} for text, label in reviews([1, 5])]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    assert load(path, text_column="body").dropped == {"empty or non-string text": 1, "no label": 1}
+    with pytest.raises(DataError, match=r"set text_column to one of the columns of .*: id, stars, body$"):
+        load(path)
 
 
 def test_a_target_without_labels_is_a_valid_run(write_rows: Any) -> None:

@@ -25,7 +25,8 @@ from odd_texts import ODD
 from nlp_transfer.config import DomainConfig, parse_config, read_yaml, write_yaml
 from nlp_transfer.data import sources
 from nlp_transfer.data.catalogues import read_aligned, read_pairs
-from nlp_transfer.data.labels import LabelReader, _canonical
+from nlp_transfer.data.columns import canonical
+from nlp_transfer.data.labels import LabelReader
 from nlp_transfer.data.tables import read_rows, read_source
 from nlp_transfer.data.texts import BLOCK_TEXTS, Texts
 from nlp_transfer.errors import DataError, TransferError, for_terminal
@@ -149,10 +150,10 @@ def test_a_label_map_names_every_row_drops_it_or_is_refused(
     assert set(rows.labels.tolist()) <= set(range(len(reader.label_names)))
     assert known is None or reader.label_names == known
     # A map that speaks of "1.0" speaks of "1" too, and the last word counts: both in the file's own spelling.
-    chosen = {_canonical(label): name for label, name in mapped.items()}
+    chosen = {canonical(label): name for label, name in mapped.items()}
     ids = dict(enumerate(known or []))
     for row_id, label in zip(rows.ids, rows.labels, strict=True):
-        written = _canonical(labels[int(row_id)])
+        written = canonical(labels[int(row_id)])
         by_id = ids.get(int(written)) if re.fullmatch("[01]", written) else None
         named = {written, chosen.get(written), by_id, chosen.get(by_id or "")} - {None}
         name = reader.label_names[label]
