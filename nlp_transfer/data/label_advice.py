@@ -9,6 +9,12 @@ import math
 from collections.abc import Iterable, Sequence
 
 MAX_SHOWN = 10
+# So many classes are taken as they come. More are taken where they have two rows each, to learn and to test,
+# and no fractions: data sets of intents have 150 classes, a column of texts has nearly one a row.
+MAX_UNQUESTIONED = 20
+NOT_CLASSES = (
+    "label_bins makes ranges of numbers to classes, label_map joins labels, label_column takes another column"
+)
 CLASS_IDS = "Numbers are class ids only where they begin at 0 and the label map names no class for others. "
 
 
@@ -30,6 +36,29 @@ def map_advice(domain: str, unknown: Iterable[str], allowed: Sequence[str], *, l
         f"data.{domain}: the label(s) {', '.join(shown)}{more} are none of the known ones "
         f"({', '.join(allowed)}). {CLASS_IDS if look_like_ids else ''}Map them, with null for rows to leave "
         f"out, for example\n  {key}: {{{listing}{', ...' if more else ''}}}"
+        + (f"\nSo many labels look like a number or a text: {NOT_CLASSES}" if more else "")
+    )
+
+
+def doubtful_classes(labels: Sequence[str], rows: int) -> str | None:
+    """Say why labels look like a number or a text and not like classes; None where they do not.
+
+    Args:
+        labels: the different ones.
+        rows: how many rows have them.
+    """
+    if len(labels) <= MAX_UNQUESTIONED:
+        return None
+    numbers = [_number(label) for label in labels]
+    fractions = all(number is not None for number in numbers) and any(
+        number % 1 for number in numbers if number
+    )
+    if not fractions and rows >= 2 * len(labels):
+        return None
+    kind = "a number" if None not in numbers else "a text"
+    return (
+        f"its label column has {len(labels):,} different values in {rows:,} rows ({', '.join(labels[:3])}, "
+        f"...): it looks like {kind}, not like classes; {NOT_CLASSES}"
     )
 
 

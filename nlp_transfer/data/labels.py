@@ -15,7 +15,7 @@ import numpy as np
 
 from nlp_transfer.config import DomainConfig
 from nlp_transfer.data.columns import Where, canonical, columns_of
-from nlp_transfer.data.label_advice import map_advice, numbers_first
+from nlp_transfer.data.label_advice import doubtful_classes, map_advice, numbers_first
 from nlp_transfer.data.rows import Rows
 from nlp_transfer.data.tables import read_source
 from nlp_transfer.data.texts import Texts, listed, whole_characters
@@ -68,6 +68,7 @@ class LabelReader:
         files = self.config.splits or {"all": str(self.config.path)}
         raw = {split: self._read_file(uri) for split, uri in files.items()}
         names = self._name_labels({label for rows in raw.values() for label in rows.labels})
+        self._refuse_numbers_and_texts(sum(len(rows.codes) for rows in raw.values()))
         order = {label: number for number, label in enumerate(self.label_names)}
         numbers = {label: -1 if name is None else order[str(name)] for label, name in names.items()}
         splits = {}
@@ -237,6 +238,13 @@ class LabelReader:
             raise LabelError(map_advice(self.name, unknown, allowed, look_like_ids=look_like_ids))
         self.label_names = list(allowed)
         return names
+
+    def _refuse_numbers_and_texts(self, rows: int) -> None:
+        """Raise where classes that nobody named are so many that the column holds something else."""
+        named = self.known_labels or self.config.label_names
+        doubt = None if named else doubtful_classes([label[:40] for label in self.label_names], rows)
+        if doubt is not None:
+            raise LabelError(f"data.{self.name}: {doubt}")
 
     def _canonical_map(self) -> dict[str, str | None]:
         """Write the label map's keys as labels are written: 1, 1.0 and "1" are one.

@@ -154,6 +154,13 @@ def test_labels_become_class_names(
     assert (named.get("sentence number 0"), named.get("sentence number 1")) == first_and_second
 
 
+@pytest.mark.parametrize(
+    "labels", [list(range(50)), [f"intent {n}" for n in range(50)], [n / 8 for n in range(20)]]
+)
+def test_many_classes_with_rows_enough_are_classes(write_rows: Any, labels: list[object]) -> None:
+    assert len(load(write_rows(reviews(labels, count=200))).label_names) == len(labels)
+
+
 def test_class_ids_in_the_sources_order_are_said_once(
     write_rows: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,7 +186,8 @@ def test_class_ids_in_the_sources_order_are_said_once(
         (["bad", "good"], {"label_names": SENTIMENT}, None, r"the label\(s\) bad, good are none"),
         ([0, 1, 2], {}, SENTIMENT, r"the label\(s\) 0, 1, 2 are none"),
         (list(range(100, 130)), {}, SENTIMENT,
-         r"105, 106, 107, 108, 109 and 20 more are none[\s\S]*109: negative, \.\.\.\}"),
+         r"105, 106, 107, 108, 109 and 20 more are none[\s\S]*109: negative, \.\.\.\}\n"
+         r"So many labels look like a number or a text: label_bins"),
         ([1, 5], {"label_map": {1: "negative", 5: "postive"}}, SENTIMENT,
          r"the label map leads to postive, none of the known classes .*did you mean positive\?[\s\S]*"
          r"renamed by data\.source\.label_map"),
@@ -267,8 +275,13 @@ def test_the_advised_map_of_a_source_is_put_where_it_is_read(write_rows: Any) ->
          r"none of the 50 rows can be held out for testing.*name a group_column with more groups"),
         ([("the same", "a"), ("The same!", "b")], {},
          r"none of the 2 rows .* each class keeps a row for training"),
+        ([(f"text {n}", n) for n in range(20)], {},
+         r"none of the 20 rows .* each class keeps a row for training"),
         ([(f"text {n}", n) for n in range(50)], {},
-         r"none of the 50 rows .* each class keeps a row for training"),
+         r"data\.target: its label column has 50 different values in 50 rows \(0, 1, 2, \.\.\.\): it "
+         r"looks like a number, not like classes; label_bins makes ranges .* label_column takes another"),
+        (reviews([n / 8 for n in range(21)], count=100), {}, r"21 different values in 100 rows .* a number"),
+        (reviews([f"review {n}" for n in range(51)], count=101), {}, r"51 different .* 101 rows .* a text"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(
