@@ -21,8 +21,9 @@ from nlp_transfer.data.gettext_files import read_mo, read_po
 from nlp_transfer.data.members import WILD, Member, open_members, short_name
 from nlp_transfer.data.pair_rows import pairs_of_rows, read_table
 from nlp_transfer.data.raw_pairs import OtherLanguageError, RawPair
-from nlp_transfer.data.sources import open_source, split_hash, unpacked_gzip
-from nlp_transfer.data.tables import read_source, text_encoding
+from nlp_transfer.data.sources import open_source, split_hash, unpacked_gzip, without_gz
+from nlp_transfer.data.tables import read_source
+from nlp_transfer.data.text_encodings import text_encoding
 from nlp_transfer.data.xml_files import read_tmx, read_xliff
 from nlp_transfer.errors import DataError
 
@@ -80,7 +81,7 @@ def read_pairs(
     missing: list[OtherLanguageError] = []
     for one in uris:
         try:
-            yield from reading.hub(one) if one.startswith("hub://") else reading.files(one, sha256)
+            yield from (reading.hub if one.startswith("hub://") else reading.files)(one, sha256)
         except OtherLanguageError as error:
             missing.append(error)
             if len(missing) < len(uris):
@@ -131,11 +132,11 @@ class _Reading:
     encoding: str
     dropped: Counter[str]
 
-    def hub(self, uri: str) -> Iterator[RawPair]:
-        """Yield the pairs of a Hub data set."""
+    def hub(self, uri: str, sha256: str | None) -> Iterator[RawPair]:
+        """Yield the pairs of a Hub data set; other keys may be meant for files beside it."""
         filled = uri.replace("{src_lang}", self.src_lang).replace("{tgt_lang}", self.tgt_lang)
         return pairs_of_rows(
-            read_source(filled), name=filled, src_lang=self.src_lang, tgt_lang=self.tgt_lang,
+            read_source(filled, sha256=sha256), name=filled, src_lang=self.src_lang, tgt_lang=self.tgt_lang,
             src_column=self.src_column, tgt_column=self.tgt_column, dropped=self.dropped,
         )  # fmt: skip
 
@@ -162,8 +163,9 @@ class _Reading:
         """Yield the pairs of one open file."""
         name = member.name
         format = self.format or format_of(name)
-        stream = unpacked_gzip(member.stream, name) if name.endswith(".gz") else member.stream
-        common = {"name": name.removesuffix(".gz"), "src_lang": self.src_lang, "tgt_lang": self.tgt_lang}
+        bare = without_gz(name)
+        stream = member.stream if bare == name else unpacked_gzip(member.stream, name)
+        common = {"name": bare, "src_lang": self.src_lang, "tgt_lang": self.tgt_lang}
         try:
             if format == "po":
                 yield from read_po(
@@ -213,12 +215,12 @@ def format_of(name: str) -> str:
 
 
 def _suffix(name: str) -> str:
-    return PurePosixPath(name.rpartition("!")[2].removesuffix(".gz")).suffix.lower()
+    return PurePosixPath(without_gz(name.rpartition("!")[2])).suffix.lower()
 
 
 def _open_text(uri: str, encoding: str) -> io.TextIOWrapper:
     stream = open_source(uri)
-    if split_hash(uri)[0].endswith(".gz"):
+    if (path := split_hash(uri)[0]) != without_gz(path):
         stream = unpacked_gzip(stream, uri)
     # Only a line feed ends a line: a translation may hold what Unicode or a Macintosh takes for one.
     return io.TextIOWrapper(stream, encoding=text_encoding(encoding, uri), newline="\n")

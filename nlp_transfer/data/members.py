@@ -30,6 +30,7 @@ from nlp_transfer.data.choosing import Choice, choose
 from nlp_transfer.data.raw_pairs import OtherLanguageError
 from nlp_transfer.data.sources import (
     DAMAGED_ARCHIVE,
+    damaged_archive,
     open_source,
     package_path,
     read_bounded,
@@ -198,7 +199,7 @@ def _open_archive(uri: str, sha256: str | None) -> Iterator[_Collection]:
                 with tarfile.open(fileobj=stream, mode="r:*") as archive:
                     yield _tar_collection(archive, f"{uri}!")
     except DAMAGED_ARCHIVE as error:
-        raise DataError(f"{uri} cannot be read as a zip, wheel or tar archive: {error}") from error
+        raise damaged_archive(uri, error, uri.partition("!")[0]) from error
 
 
 def _zip_collection(archive: zipfile.ZipFile, place: str) -> _Collection:

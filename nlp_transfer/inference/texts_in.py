@@ -70,7 +70,7 @@ def read_texts(
     if texts:
         rows: Iterator[Row] = iter([{"text": whole_characters(text)} for text in texts])
     elif source is not None:
-        rows = read_source(str(source))
+        rows = read_source(str(source), in_recipe=False)
     elif sys.stdin.isatty():
         raise ConfigError(f"nothing to {purpose}: give texts, --input FILE, or pipe one text a line")
     else:

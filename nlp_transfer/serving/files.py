@@ -181,7 +181,11 @@ def beside(models: Sequence[ServedModel], answers: Sequence[Any], *, flat: bool)
 @contextmanager
 def _opened(upload: Upload) -> Iterator[TextRows]:
     with upload.path.open("rb") as stream:
-        yield text_rows(read_rows(stream, name=upload.name), text_column=upload.text_column, purpose="answer")
+        yield text_rows(
+            read_rows(stream, name=upload.name, in_recipe=False),
+            text_column=upload.text_column,
+            purpose="answer",
+        )
 
 
 def _catalogue(upload: Upload) -> PoFile:

@@ -483,6 +483,8 @@ def test_a_hub_data_set_is_asked_for_its_config(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert texts("hub://me/talks@abc/en-{tgt_lang}/train") == [("Open", "Abrir")]
     assert asked == [("me/talks", {"name": "en-gl", "revision": "abc", "split": "train"})]
+    with pytest.raises(DataError, match="leave out sha256, which is said of files"):
+        texts("hub://me/talks@abc/en-{tgt_lang}/train", sha256="0" * 64)
 
 
 # Aligned files ----------------------------------------------------------------------------------------------

@@ -83,6 +83,14 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, name: str, messag
         open_source(str(tmp_path / name))
 
 
+@pytest.mark.parametrize(
+    "uri", ["https://example.org/a.csv", "http://example.org/a.zip!a.csv", "s3://mine/a.csv", "http:/a/b.csv"]
+)
+def test_an_address_on_the_web_is_to_be_downloaded(uri: str) -> None:
+    with pytest.raises(DataError, match=r"addresses on the web are not read; download the file"):
+        open_source(uri)
+
+
 def test_a_file_with_another_hash_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(TEXT)
@@ -300,6 +308,17 @@ def test_a_damaged_copy_in_the_cache_is_fetched_again(
         assert open_source(f"{URI}!rows.csv", sha256=index.sha256).read() == TEXT
     assert index.downloads == 2
     assert "has another SHA-256 than declared; fetching it again" in caplog.text
+
+
+def test_a_damaged_copy_that_no_hash_tells_is_named_to_be_deleted(index: PackageIndex) -> None:
+    kept = locate(URI)
+    kept.write_bytes(kept.read_bytes()[:-30])
+    with pytest.raises(
+        DataError, match=rf"cannot be read as a zip[\s\S]*; {kept} is kept from before: delete it"
+    ):
+        open_source(f"{URI}!rows.csv")
+    kept.unlink()
+    assert open_source(f"{URI}!rows.csv").read() == TEXT
 
 
 def test_an_archive_with_another_hash_is_not_kept(index: PackageIndex) -> None:

@@ -59,6 +59,7 @@ def parquet_bytes(**columns: list[Any]) -> bytes:
         (b'{"text": "Good, really", "label": "1"}\n\n{"text": "Bad", "label": "0"}', "a.jsonl"),
         (b'{"text": "Good, really", "label": "1"}\r\n{"text": "Bad", "label": "0"}\r\n', "a.ndjson"),
         (gzip.compress(b'text,label\n"Good, really",1\nBad,0\n', mtime=0), "a.csv.gz"),
+        (gzip.compress(b'text,label\n"Good, really",1\nBad,0\n', mtime=0), "A.CSV.GZ"),
         (parquet_bytes(text=["Good, really", "Bad"], label=["1", "0"]), "a.parquet"),
         (
             gzip.compress(parquet_bytes(text=["Good, really", "Bad"], label=["1", "0"]), mtime=0),
@@ -84,6 +85,7 @@ def test_each_format_gives_the_same_rows(content: bytes, name: str) -> None:
         (b'{"text": "a", "label": 5, "more": null}', "a.jsonl", {},
          [{"text": "a", "label": 5, "more": None}]),
         (b"text,label\n", "a.csv", {}, []),
+        (b"a\tb\n", "a.csv", {"columns": ["text"]}, [{"text": "a\tb"}]),
         (b"", "a.jsonl", {}, []),
         ("text,label\ncafé,1\n".encode("cp1252"), "a.csv", {"encoding": "cp1252"},
          [{"text": "café", "label": "1"}]),
@@ -161,7 +163,39 @@ LATIN = "text,label\n" + f"{FRENCH},1\n" * 20
             r"a\.parquet: two columns have the same name among \['when', 'when'\]",
         ),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.csv", {}, r"is not utf-8 text \(it looks like a binary file\)"),
-        (b"PK\x03\x04\0\0\n", "a.csv", {}, r"is not text \(it looks like a binary file\)"),
+        (b"\0", "a.csv", {}, r"is not utf-8 text \(it looks like a binary file\)"),
+        (b"PK\x03\x04\0\0\n", "a.csv", {}, r"is not utf-8 text \(it looks like a binary"),
+        (
+            "text,label\na,1\n".encode("utf-16-le"),
+            "a.csv",
+            {},
+            r"set encoding: utf-16le in the recipe \(it looks like UTF-16 without a byte-order mark\)",
+        ),
+        ("text,label\ncafé,1\n".encode("utf-16-be"), "a.csv", {}, r"set encoding: utf-16be in the recipe"),
+        ("one\ntwo\n".encode("utf-16-le"), "a.txt", {}, r"set encoding: utf-16le in the recipe"),
+        ('{"text": "a"}\n'.encode("utf-16-le"), "a.jsonl", {}, r"set encoding: utf-16le in the recipe"),
+        (
+            "one,two\n".encode("utf-16-le"),
+            "a.csv",
+            {"in_recipe": False},
+            r"it looks like UTF-16 .*: iconv -f utf-16le -t UTF-8 a\.csv > utf8_copy",
+        ),
+        (
+            LATIN.encode("latin-1"),
+            "my reviews.csv",
+            {"in_recipe": False},
+            r"save it as UTF-8 \(a guess: look at the texts\), for example: iconv -f cp1252 -t UTF-8 'my rev",
+        ),
+        (b"text,label\na,\xff\n", "a.csv", {"in_recipe": False}, r"\(byte 0xff\); save it as UTF-8"),
+        (b"text,label\n", "a", {"in_recipe": False}, r"let the name end in one of \.csv, \.jsonl, \.ndjson"),
+        (
+            b"text\tlabel\na\t1\n",
+            "a.csv",
+            {},
+            r"a\.csv: its first line has tabs and no commas; set format: tsv",
+        ),
+        (b"text\tlabel\na\t1\n", "a.csv", {"in_recipe": False}, r"no commas; name it \.tsv"),
+        (b"a\t1\n", "a.csv", {"columns": ["text", "label"]}, r"no commas; set format: tsv"),
         ("text,label\na,1\n".encode("utf-16"), "a.csv", {}, r"is not utf-8 text; set encoding: utf-16"),
         (b"text,label\na,\xff\n", "a.csv", {}, r"is not utf-8 text \(byte 0xff\); set encoding"),
         (
@@ -271,6 +305,22 @@ def test_a_hub_data_set_that_cannot_be_had_is_refused(
     hub(answer)
     with pytest.raises(DataError, match=message):
         list(read_source("hub://me/reviews/trian"))
+
+
+@pytest.mark.parametrize(
+    ("uri", "options", "left_out"),
+    [
+        ("hub://me/reviews@abc/train", {"sha256": "0" * 64}, "sha256"),
+        (f"hub://me/reviews@abc/train#sha256={'0' * 64}", {}, "sha256"),
+        ("hub://me/reviews@abc/train", {"format": "csv", "encoding": "cp1252"}, "format, encoding"),
+        ("hub://me/reviews@abc/train", {"columns": ["text", "label"]}, "columns"),
+    ],
+)
+def test_what_is_said_of_files_is_refused_for_a_hub_data_set(
+    uri: str, options: dict[str, Any], left_out: str
+) -> None:
+    with pytest.raises(DataError, match=f"leave out {left_out}, which is said of files.* pinned by a commit"):
+        list(read_source(uri, **options))
 
 
 @pytest.mark.parametrize("uri", ["hub://reviews", "hub://me/reviews", "hub://me/reviews/"])
