@@ -42,6 +42,7 @@ LEARN_TEXTS = ("target_only", "adapted")
 FROM_SOURCE_MODEL = ("zero_shot", "adapted")
 # Another program's output, under whatever name it came.
 LEARNT_ELSEWHERE = "not known (external)"
+MAKE_AGAIN = "make it again with `nlp-transfer evaluate RUN/config.yaml`"
 # What the rows of a task are called where they are counted.
 ROWS_CALLED = {"sentiment": "labels", "translation": "pairs"}
 
@@ -62,14 +63,11 @@ class TransferReport:
     def __post_init__(self) -> None:
         if self.content.get("schema") != SCHEMA:
             raise DataError(
-                f"expected a report of schema {SCHEMA}, got {self.content.get('schema')!r}; "
-                "make it again with `nlp-transfer report`"
+                f"expected a report of schema {SCHEMA}, got {self.content.get('schema')!r}; {MAKE_AGAIN}"
             )
         missing = [part for part in PARTS if part not in self.content]
         if missing:
-            raise DataError(
-                f"the report lacks {', '.join(missing)}; make it again with `nlp-transfer report`"
-            )
+            raise DataError(f"the report lacks {', '.join(missing)}; {MAKE_AGAIN}")
         object.__setattr__(self, "content", _plain(self.content))
 
     @classmethod

@@ -89,7 +89,7 @@ def test_systems_and_findings_come_in_the_order_of_reading():
     [
         ("{", "cannot be read as a JSON report"),
         ("[]", "must hold a JSON object, not list"),
-        ('{"schema": 2}', "expected a report of schema 1, got 2"),
+        ('{"schema": 2}', "expected a report of schema 1, got 2; make it again with `nlp-transfer evaluate"),
         ('{"schema": 1, "task": "sentiment"}', "lacks primary_metric, systems"),
         (None, "is not a run folder: it has no report.json"),
     ],
