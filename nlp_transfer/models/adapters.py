@@ -82,6 +82,21 @@ def frozen_modules(model: PreTrainedModel) -> list[str]:
     ]
 
 
+def _require_unfrozen(
+    model: PreTrainedModel, chosen: str | Sequence[str], frozen: Sequence[str], left_out: Sequence[str]
+) -> None:
+    """Raise where all modules that were to get an adapter are frozen; peft would not know why."""
+    for path, module in model.named_modules():
+        named = isinstance(chosen, str) or any(f".{path}".endswith(f".{name}") for name in chosen)
+        beside = path in frozen or set(left_out) & set(path.split("."))
+        if isinstance(module, nn.Linear) and named and not beside:
+            return
+    raise ModelError(
+        "adaptation.freeze_layers leaves no module for an adapter: all that adaptation.target_modules names "
+        "are in frozen layers; lower freeze_layers, or set adaptation.method: probe to learn the head alone"
+    )
+
+
 def modules_to_save(model: PreTrainedModel, fresh: Sequence[str]) -> list[str]:
     """Return the modules that train in full beside the adapter: the head, and whatever the checkpoint lacked.
 
@@ -113,7 +128,7 @@ def add_adapter(
         seed: starts the adapters.
 
     Raises:
-        ModelError: no module has such a name.
+        ModelError: no module has such a name, or all that have are frozen.
     """
     return _with_lora(
         model, rank=rank, alpha=alpha, targets=targets, seed=seed, left_out=sorted(head_modules(model)),
@@ -144,7 +159,7 @@ def add_translation_adapter(
         seed: starts the adapters.
 
     Raises:
-        ModelError: no module has such a name.
+        ModelError: no module has such a name, or all that have are frozen.
     """
     return _with_lora(
         model, rank=rank, alpha=alpha, targets=targets, seed=seed, left_out=["lm_head"],
@@ -166,12 +181,15 @@ def _with_lora(
     import torch
 
     torch.manual_seed(seed)
+    chosen, frozen = target_modules(model, targets), frozen_modules(model)
+    if frozen:
+        _require_unfrozen(model, chosen, frozen, left_out)
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=DROPOUT,
-        target_modules=target_modules(model, targets),
-        exclude_modules=[*left_out, *frozen_modules(model)],
+        target_modules=chosen,
+        exclude_modules=[*left_out, *frozen],
         **trained_beside,
     )
     try:

@@ -214,6 +214,10 @@ BAD_RECIPES: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
         lambda _: {"adaptation__freeze_layers": 9},
         "adaptation.freeze_layers is 9 and bert has 2 separate layer(s); lower it",
     ),
+    "adapters on frozen layers alone": (
+        lambda _: {"adaptation__method": "lora", "adaptation__freeze_layers": 2},
+        "adaptation.freeze_layers leaves no module for an adapter",
+    ),
     "adapters on modules that the model lacks": (
         lambda _: {"adaptation__method": "lora", "adaptation__target_modules": ["quary"]},
         "adaptation.target_modules: the model has no module 'quary'; did you mean query",

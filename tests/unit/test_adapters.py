@@ -221,6 +221,19 @@ def test_frozen_layers_get_no_adapter_either(tiny_model: Any) -> None:
     assert all(".layer.1." in name for name in factors)
 
 
+@pytest.mark.parametrize(
+    ("family", "targets"),
+    [("bert", "auto"), ("bert", ["query"]), ("roberta", "all-linear")],
+)
+def test_adapters_on_frozen_layers_alone_are_refused(
+    family: str, targets: str | list[str], tiny_model: Any
+) -> None:
+    loaded = load_classifier(str(tiny_model(family)), label_names=LABELS)
+    freeze(loaded.model, layers=2)
+    with pytest.raises(ModelError, match=r"freeze_layers leaves no module .* adaptation\.method: probe"):
+        with_adapter(loaded, targets)
+
+
 def test_a_tokenizer_comes_with_every_tiny_model(tiny_model: Any) -> None:
     for family in FAMILIES:
         tokenizer = load_tokenizer(str(tiny_model(family)))
