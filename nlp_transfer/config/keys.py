@@ -102,7 +102,8 @@ class DomainConfig:
     label_names: list[str] | None = None
     """Class names in the order of their ids, for a file with the ids 0..k-1."""
     label_bins: dict[str, tuple[float, float]] | None = None
-    """Class names for ranges of a numeric label, ends included; rows in no range are dropped and counted."""
+    """Class names for ranges of a numeric label, ends included, so that no two may share one; rows in no
+    range are dropped and counted."""
     label_map: dict[Label, str | None] = Field(default_factory=dict)
     """The file's labels in other words, e.g. {neg: negative, pos: positive}; null drops the rows."""
     group_column: str | None = None

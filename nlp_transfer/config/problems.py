@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from nlp_transfer.config.keys import (
@@ -107,6 +108,11 @@ def _adaptation_problems(config: RecipeConfig) -> list[str]:
             "training.label_smoothing_factor: goes neither with adaptation.unlabelled nor with "
             "adaptation.class_weights; leave it out"
         )
+    if adaptation.target_modules == []:
+        problems.append(
+            "adaptation.target_modules: names no module, so nothing would get an adapter; name some, or set "
+            "auto or all-linear"
+        )
     problems += _soup_problems(config)
     if adaptation.unlabelled is None:
         return problems
@@ -187,6 +193,20 @@ def _label_problems(domain: DomainConfig) -> list[str]:
         for name, (low, high) in (domain.label_bins or {}).items()
         if not low <= high
     ]
+    return [*problems, *_overlapping_bins(domain.label_bins or {})]
+
+
+def _overlapping_bins(bins: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Refuse two classes for one number: the bin that stands first would win, and nothing would say so."""
+    problems = []
+    for (one, (one_low, one_high)), (other, (other_low, other_high)) in combinations(bins.items(), 2):
+        low, high = max(one_low, other_low), min(one_high, other_high)
+        if low <= high:
+            shared = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            problems.append(
+                f".label_bins: {one} and {other} share {shared}; ends are included, so let one of them end "
+                "before the other begins"
+            )
     return problems
 
 

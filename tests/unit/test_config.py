@@ -210,6 +210,10 @@ def test_a_file_with_overrides_is_one_recipe(tmp_path: Path) -> None:
             ]
         ),
         (
+            {"adaptation__target_modules": []},
+            "adaptation.target_modules: names no module, so nothing would get an adapter; name some, or set",
+        ),
+        (
             {"adaptation__target_modules": 3},
             "adaptation.target_modules: cannot be 3; give auto or all-linear or",
         ),

@@ -210,6 +210,16 @@ def test_a_label_that_could_be_two_things_is_refused(
         ({"label_names": []}, {}, "data.target.label_names: at least two"),
         ({"label_bins": {"a": [2, 1]}}, {}, "data.target.label_bins.a: goes from 2.0 to 1.0"),
         ({"label_bins": {"a": [float("nan"), 1]}}, {}, "data.target.label_bins.a: goes from nan"),
+        (
+            {"label_bins": {"negative": [1, 3], "positive": [3, 5]}},
+            {},
+            "data.target.label_bins: negative and positive share 3; ends are included",
+        ),
+        (
+            {"label_bins": {"good": [4, 5], "all": [1, 10], "bad": [0, 0.5]}},
+            {},
+            "data.target.label_bins: good and all share 4 to 5; ends",
+        ),
         ({"path": ["a.csv", "b.csv"]}, {}, "data.target.path: several files are read for translation alone"),
         ({"path": ""}, {}, "data.target.path: is empty"),
         ({}, {"seeds": [-1]}, "evaluation.seeds: must be from 0 to 2147483647, got .-1."),
