@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import shlex
+from pathlib import PurePath
 
 from nlp_transfer.errors import DataError
 
@@ -77,5 +78,10 @@ def utf16_without_mark(content: bytes) -> str | None:
 def _mend(encoding: str, name: str, doubt: str, *, in_recipe: bool) -> str:
     if in_recipe:
         return f"set encoding: {encoding} in the recipe{f' ({doubt})' if doubt else ''}, or save it as UTF-8"
-    command = f"iconv -f {encoding.replace('_', '-')} -t UTF-8 {shlex.quote(name)} > utf8_copy"
-    return f"save it as UTF-8{f' ({doubt})' if doubt else ''}, for example: {command}"
+    advice = f"save it as UTF-8{f' ({doubt})' if doubt else ''}"
+    if "!" in name or name.lower().endswith(".gz"):
+        return advice
+    copy = shlex.quote(f"utf8_{PurePath(name).name}")
+    return (
+        f"{advice}, for example: iconv -f {encoding.replace('_', '-')} -t UTF-8 {shlex.quote(name)} > {copy}"
+    )

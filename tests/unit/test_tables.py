@@ -178,7 +178,7 @@ LATIN = "text,label\n" + f"{FRENCH},1\n" * 20
             "one,two\n".encode("utf-16-le"),
             "a.csv",
             {"in_recipe": False},
-            r"it looks like UTF-16 .*: iconv -f utf-16le -t UTF-8 a\.csv > utf8_copy",
+            r"it looks like UTF-16 .*: iconv -f utf-16le -t UTF-8 a\.csv > utf8_a\.csv$",
         ),
         (
             LATIN.encode("latin-1"),
