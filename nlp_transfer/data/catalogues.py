@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import PurePosixPath
 
+from nlp_transfer.data.archives import unpacked_gzip, without_gz
 from nlp_transfer.data.gettext_files import read_mo, read_po
 from nlp_transfer.data.members import WILD, Member, open_members, short_name
 from nlp_transfer.data.pair_rows import pairs_of_rows, read_table
 from nlp_transfer.data.raw_pairs import OtherLanguageError, RawPair
-from nlp_transfer.data.sources import open_source, split_hash, unpacked_gzip, without_gz
+from nlp_transfer.data.sources import open_source, split_hash
 from nlp_transfer.data.tables import read_source
 from nlp_transfer.data.text_encodings import text_encoding
 from nlp_transfer.data.xml_files import read_tmx, read_xliff

@@ -26,16 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from nlp_transfer.data.archives import DAMAGED_ARCHIVE, read_bounded
 from nlp_transfer.data.choosing import Choice, choose
 from nlp_transfer.data.raw_pairs import OtherLanguageError
-from nlp_transfer.data.sources import (
-    DAMAGED_ARCHIVE,
-    damaged_archive,
-    open_source,
-    package_path,
-    read_bounded,
-    split_hash,
-)  # fmt: skip
+from nlp_transfer.data.sources import damaged_archive, open_source, package_path, split_hash
 from nlp_transfer.errors import DataError, did_you_mean
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,8 @@ from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from nlp_transfer.data.sources import open_source, split_hash, unpacked_gzip, without_gz
+from nlp_transfer.data.archives import unpacked_gzip, without_gz
+from nlp_transfer.data.sources import open_source, split_hash
 from nlp_transfer.data.text_encodings import BOMS_OF_UTF16, encoding_advice, text_encoding, utf16_without_mark
 from nlp_transfer.errors import DataError, did_you_mean
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from odd_texts import ODD
 
 from nlp_transfer.config import DomainConfig, parse_config, read_yaml, write_yaml
-from nlp_transfer.data import sources
+from nlp_transfer.data import archives, sources
 from nlp_transfer.data.catalogues import read_aligned, read_pairs
 from nlp_transfer.data.columns import canonical
 from nlp_transfer.data.labels import LabelReader
@@ -399,7 +399,7 @@ def test_an_archive_that_expands_without_bound_is_refused_before_it_fills_memory
         with tarfile.open(path, "w:gz") as archive:
             archive.addfile(member, io.BytesIO(b"\0" * size))
     assert path.stat().st_size < size // 100
-    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", 2**20)
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 2**20)
     with pytest.raises(TransferError, match=r"rows\.csv expands past"):
         sources.open_source(f"{path}!rows.csv")
 
@@ -419,10 +419,12 @@ def test_a_gzip_file_that_expands_without_bound_is_refused_before_it_fills_memor
         content = content.replace(b"text,label", b"{}").replace(b"a,1", b"{}")
     path.write_bytes(gzip.compress(start + content))
     read: list[int] = []
-    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", 2**20)
-    readinto = sources._BoundedGzip.readinto
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 2**20)
+    readinto = archives._BoundedGzip.readinto
     monkeypatch.setattr(
-        sources._BoundedGzip, "readinto", lambda self, buffer: read.append(readinto(self, buffer)) or read[-1]
+        archives._BoundedGzip,
+        "readinto",
+        lambda self, buffer: read.append(readinto(self, buffer)) or read[-1],
     )
     with pytest.raises(
         DataError, match=rf"rows\.{suffix}\.gz expands past 1048576 bytes; if that is meant, unpack"
@@ -440,7 +442,7 @@ def test_a_gzip_file_that_expands_without_bound_is_refused_before_it_fills_memor
 def test_a_gzip_file_within_the_bound_is_read_whole(tmp_path: Path, monkeypatch: Any) -> None:
     content = b"text,label\n" + b"a,1\n" * 1000
     (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(content))
-    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", len(content))
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", len(content))
     assert len(list(read_source(str(tmp_path / "rows.csv.gz")))) == 1000
 
 

@@ -17,7 +17,7 @@ from threading import Thread
 
 import pytest
 
-from nlp_transfer.data import sources
+from nlp_transfer.data import archives as archive_reading
 from nlp_transfer.data.sources import cache_dir, file_sha256, locate, open_source, package_path
 from nlp_transfer.errors import DataError
 
@@ -219,10 +219,10 @@ def test_what_is_not_in_an_archive_is_refused(archives: Path, member: str, messa
 def test_a_member_that_expands_too_far_is_refused(
     archives: Path, archive: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", len(TEXT) - 1)
+    monkeypatch.setattr(archive_reading, "MAX_MEMBER_BYTES", len(TEXT) - 1)
     with pytest.raises(DataError, match=r"rows\.csv expands past 17 bytes"):
         open_source(f"{archives}/{archive}!a/rows.csv")
-    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", len(TEXT))
+    monkeypatch.setattr(archive_reading, "MAX_MEMBER_BYTES", len(TEXT))
     assert open_source(f"{archives}/{archive}!a/rows.csv").read() == TEXT
 
 
