@@ -40,7 +40,8 @@ Runtime = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Model = Annotated[str, typer.Argument(help="A model folder, a run folder, or a Hub id.", metavar="MODEL")]
 Texts = Annotated[
-    list[str] | None, typer.Argument(help="Texts; without any, and without --input, stdin is read.")
+    list[str] | None,
+    typer.Argument(help="Texts; without any, and without --input, stdin is read, a text a line."),
 ]
 TextColumn = Annotated[str | None, typer.Option(help="Column with the text.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")]

@@ -6,6 +6,8 @@ What is done with them is left to documents.py (predict) and translation_documen
 from __future__ import annotations
 
 import io
+import logging
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from nlp_transfer.data.labels import TEXT_COLUMNS
 from nlp_transfer.data.tables import Row, read_source
 from nlp_transfer.data.texts import whole_characters
 from nlp_transfer.errors import ConfigError, DataError, did_you_mean
+
+logger = logging.getLogger(__name__)
 
 # Rows worked on at a time: memory does not grow with the input.
 CHUNK_ROWS = 20_000
@@ -90,12 +94,28 @@ def text_rows(rows: Iterator[Row], *, text_column: str | None, purpose: str) -> 
     return TextRows(chain([first], rows), _text_column(first, text_column))
 
 
+def _looks_like_a_table(line: str) -> bool:
+    """Tell whether a line is one of JSON lines, or a header with a column that usually holds texts.
+
+    >>> [_looks_like_a_table(line) for line in ("id,text", "{\"text\": 1}", "a text, too")]
+    [True, True, False]
+    """
+    cells = {cell.strip('"\r\n') for cell in re.split(r"[,;\t]", line)}
+    return bool(re.match(r'\s*\{\s*"', line) or (len(cells) > 1 and cells & set(TEXT_COLUMNS)))
+
+
 def _stdin_lines() -> Iterator[str]:
     """Yield the lines of stdin; they are UTF-8 whatever the terminal's settings."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
     try:
-        yield from (line.rstrip("\r\n") for line in sys.stdin)
+        for number, line in enumerate(sys.stdin):
+            if number == 0 and _looks_like_a_table(line):
+                logger.warning(
+                    "stdin is read as a text a line, and its first line looks like that of a csv or of JSON "
+                    "lines; for these give --input FILE"
+                )
+            yield line.rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise DataError(f"stdin is not UTF-8 text (byte 0x{error.object[error.start]:02x})") from error
 

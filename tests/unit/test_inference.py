@@ -410,6 +410,19 @@ def test_bad_input_ends_with_one_message_and_nothing_written(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [("id,text", True), ('{"text": "good"}', True), ("review\tstars", True), ("good, text", False)],
+)
+def test_a_table_on_stdin_is_told_to_be_given_as_a_file(
+    first: str, told: bool, model: Path, monkeypatch: Any, capsys: Any, caplog: Any
+) -> None:
+    stdin(monkeypatch, f"{first}\ngood\n".encode())
+    predict(model)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert ("stdin is read as a text a line" in caplog.text) == told
+
+
 def test_stdin_that_is_no_text_is_refused(model: Path, monkeypatch: Any) -> None:
     stdin(monkeypatch, b"good\n\xff\xfe\n")
     with pytest.raises(DataError, match="stdin is not UTF-8 text \\(byte 0xff\\)"):
