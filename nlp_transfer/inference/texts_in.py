@@ -97,7 +97,7 @@ def text_rows(rows: Iterator[Row], *, text_column: str | None, purpose: str) -> 
 def _looks_like_a_table(line: str) -> bool:
     """Tell whether a line is one of JSON lines, or a header with a column that usually holds texts.
 
-    >>> [_looks_like_a_table(line) for line in ("id,text", "{\"text\": 1}", "a text, too")]
+    >>> [_looks_like_a_table(line) for line in ("id,text", '{"text": 1}', "a text, too")]
     [True, True, False]
     """
     cells = {cell.strip('"\r\n') for cell in re.split(r"[,;\t]", line)}
