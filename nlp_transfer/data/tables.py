@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import logging
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ from nlp_transfer.data.archives import unpacked_gzip, without_gz
 from nlp_transfer.data.sources import open_source, split_hash
 from nlp_transfer.data.text_encodings import BOMS_OF_UTF16, encoding_advice, text_encoding, utf16_without_mark
 from nlp_transfer.errors import DataError, did_you_mean
+
+logger = logging.getLogger(__name__)
 
 FORMATS = {
     ".csv": "csv",
@@ -245,6 +248,12 @@ def _read_hub(uri: str) -> Iterator[Row]:
         )
     repo, revision, config, split = found.groups()
     chosen = {} if config is None else {"name": config}
+    if not re.fullmatch("[0-9a-f]{40}", revision or ""):
+        logger.warning(
+            "%s names no commit: another day it may hold other rows; pin them as hub://%s@COMMIT/...",
+            uri,
+            repo,
+        )
     try:
         rows = load_dataset(repo, **chosen, revision=revision, split=split)
     except ValueError as error:

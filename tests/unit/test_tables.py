@@ -280,12 +280,18 @@ def test_class_ids_of_a_hub_data_set_become_names(hub: Callable[[Any], list[dict
     assert calls == [{"name": "me/reviews", "revision": "abc", "split": "train"}]
 
 
-def test_a_hub_data_set_without_a_revision_is_its_newest(hub: Callable[[Any], list[dict[str, Any]]]) -> None:
+def test_a_hub_data_set_without_a_revision_is_its_newest(
+    hub: Callable[[Any], list[dict[str, Any]]], caplog: pytest.LogCaptureFixture
+) -> None:
     from datasets import Dataset
 
     calls = hub(Dataset.from_dict({"text": ["a"], "stars": [5]}))
     assert list(read_source("hub://me/reviews/test")) == [{"text": "a", "stars": 5}]
-    assert calls == [{"name": "me/reviews", "revision": None, "split": "test"}]
+    assert "hub://me/reviews/test names no commit: another day it may hold other rows" in caplog.text
+    caplog.clear()
+    list(read_source(f"hub://me/reviews@{'a1' * 20}/test"))
+    assert caplog.text == ""
+    assert calls[0] == {"name": "me/reviews", "revision": None, "split": "test"}
 
 
 @pytest.mark.parametrize(
