@@ -25,6 +25,10 @@ class ConfigError(TransferError):
     """A recipe's YAML, an override or a command-line option is wrong."""
 
 
+class OtherRunError(ConfigError):
+    """The output_dir holds a run with another configuration."""
+
+
 class DataError(TransferError):
     """A file, a card or the rows in it are not what was declared."""
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nlp_transfer.disk import PART, file_in_the_way, sync_files
-from nlp_transfer.errors import ConfigError, RunError
+from nlp_transfer.errors import ConfigError, OtherRunError, RunError
 
 LOCK, STATE = ".lock", "state.json"
 # What a run writes over in its folder. Where none has begun there, these are somebody else's.
@@ -317,7 +317,7 @@ class RunFolder:
             before.splitlines(), self.resolved_config.splitlines(), "before", "now", n=0, lineterm=""
         )
         changes = "\n".join(f"  {line}" for line in lines if not line.startswith(("---", "+++", "@@")))
-        raise ConfigError(
+        raise OtherRunError(
             f"{self.path} holds a run with another configuration (- there, + here):\n{changes}\n"
             "choose another output_dir, or delete that folder"
         )

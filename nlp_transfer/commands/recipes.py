@@ -12,7 +12,7 @@ import typer
 
 from nlp_transfer.commands.options import AsJson, Config, ContinueFrom, Overrides, built_recipe, print_report
 from nlp_transfer.demos import places_of
-from nlp_transfer.errors import ConfigError, for_terminal
+from nlp_transfer.errors import ConfigError, OtherRunError, for_terminal
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,12 @@ def check(
     )
     # What is said of the data is said all the same: it may be trained on another machine, or elsewhere.
     recipe.require_machine()
-    recipe.require_own_folder()
+    try:
+        recipe.require_own_folder()
+    except OtherRunError as error:
+        # A recipe that was run and changed since is checked like any other; the folder is chosen at the end.
+        logger.warning("a run would stop: %s", error)
+        return
     if not report.blocking:
         going_on = ["--continue-from", continue_from] if continue_from else []
         words = ["nlp-transfer", "run", str(config), *(overrides or []), *going_on]

@@ -435,6 +435,14 @@ def test_check_tells_counts_and_doubts(finished: Path, call: Call) -> None:
     assert f"nothing stops a run: nlp-transfer run {finished / 'recipe.yaml'}" in ended.err
 
 
+def test_check_looks_at_a_recipe_that_was_changed_since_its_run(finished: Path, call: Call) -> None:
+    ended = call("check", finished / "recipe.yaml", "data.target.train_size=16")
+    assert ended.status == 0
+    assert "target: own file; 16 train" in ended.out
+    assert f"a run would stop: {finished / 'run'} holds a run with another configuration" in ended.err
+    assert "nothing stops a run" not in ended.err
+
+
 def test_run_and_report_print_the_table_and_the_verdict(finished: Path, call: Call) -> None:
     ran = call("run", finished / "recipe.yaml")
     reported = call("report", finished / "run")
