@@ -18,7 +18,7 @@ def describe_machine() -> dict[str, Any]:
     import psutil
     import torch
 
-    from nlp_transfer.runs import versions
+    from nlp_transfer.environment import versions
 
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]

@@ -29,7 +29,7 @@ from nlp_transfer.diagnostics.estimates import Estimate
 from nlp_transfer.evaluation.compare import DIFFERENCES, Scorer
 from nlp_transfer.findings import Finding
 from nlp_transfer.history import STORED, EarlierRows, History, TestSet
-from nlp_transfer.runs import write_text
+from nlp_transfer.whole_files import write_text
 
 # Beyond such a loss of the primary metric a test set does not count as kept where no guard says otherwise:
 # those of the finding `forgetting`.

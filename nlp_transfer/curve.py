@@ -33,7 +33,7 @@ from nlp_transfer.evaluation.predicted import predictions_folder, read_predicted
 from nlp_transfer.findings import Finding
 from nlp_transfer.recipes_by_task import recipe_class
 from nlp_transfer.reporting.report import TransferReport
-from nlp_transfer.runs import write_json, write_text
+from nlp_transfer.whole_files import write_json, write_text
 
 if TYPE_CHECKING:
     from nlp_transfer.recipe import TransferRecipe

@@ -1,7 +1,7 @@
 """What a disk does to a run: it is full, over a quota, read-only, or fails in mid-write.
 
 Each library says so in its own way; here it becomes one message and exit status 1. Writing files whole is
-runs.py's.
+whole_files.py's.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from nlp_transfer.data.sources import cache_dir, file_sha256
 from nlp_transfer.errors import ModelError
-from nlp_transfer.runs import fingerprint, refusal_of, whole_folder
+from nlp_transfer.runs import fingerprint, refusal_of
+from nlp_transfer.whole_files import whole_folder
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from nlp_transfer.diagnostics.source_trust import SourceTrust
 from nlp_transfer.diagnostics.temperature import Temperature
 from nlp_transfer.diagnostics.translation_run import PairLosses
 from nlp_transfer.evaluation.predicted import read_predicted
-from nlp_transfer.runs import damage_told, whole_file, write_json
+from nlp_transfer.runs import damage_told
+from nlp_transfer.whole_files import whole_file, write_json
 
 FOLDER, TEXTS, DRIFT, TEMPERATURE = "evidence", "texts.npz", "weight_drift.json", "temperature.json"
 LOSSES = "losses.npz"

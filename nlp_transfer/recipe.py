@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, Self
 from nlp_transfer.chain import Chain, Outcome, preflight_findings, take_predictions
 from nlp_transfer.config import load_config
 from nlp_transfer.data.in_memory import kept_domain
+from nlp_transfer.environment import environment
 from nlp_transfer.errors import ConfigError, DataError, RunError
 from nlp_transfer.evidence_files import write_texts
 from nlp_transfer.guarding import put_away, require_not_refused
 from nlp_transfer.history import TestSet
-from nlp_transfer.runs import RunFolder, environment, fingerprint, write_json
+from nlp_transfer.runs import RunFolder, fingerprint
 from nlp_transfer.task_run import TaskRun
 from nlp_transfer.training.arguments import require_machine_for
 from nlp_transfer.training.checkpoints import require_whole_model
+from nlp_transfer.whole_files import write_json
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport

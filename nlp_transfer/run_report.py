@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from nlp_transfer.config import as_dict
 from nlp_transfer.diagnostics.estimates import MIN_ROWS, Estimate, too_few
 from nlp_transfer.diagnostics.forgetting import mix_finding
+from nlp_transfer.environment import versions
 from nlp_transfer.evaluation.compare import Scorer, verdict
 from nlp_transfer.evaluation.mixes import read_mix
-from nlp_transfer.runs import versions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""The run folder: one writer at a time, files written whole, finished stages remembered.
+"""The run folder: one writer at a time, finished stages remembered, damage told.
 
 Each stage leaves what it made in the folder and a line in `state.json`; the same command run again goes on
 after the last finished stage. Another configuration or other data in the same folder is refused.
@@ -9,21 +9,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
-import platform
 import shutil
-import subprocess
-import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from nlp_transfer.disk import PART, file_in_the_way, sync_files
+from nlp_transfer.disk import PART, file_in_the_way
 from nlp_transfer.errors import ConfigError, OtherRunError, RunError
+from nlp_transfer.whole_files import write_json, write_text
 
 LOCK, STATE = ".lock", "state.json"
 # What a run writes over in its folder. Where none has begun there, these are somebody else's.
@@ -31,46 +26,6 @@ OWN_NAMES = (
     "model", "adapter", "source_model", "predictions", "evidence", "figures", "checkpoints", STATE,
     "data.json", "environment.json", "history.jsonl", "report.json", "report.md", "report.html",
 )  # fmt: skip
-REPORTED_PACKAGES = (
-    "nlp-transfer",
-    "torch",
-    "transformers",
-    "peft",
-    "accelerate",
-    "datasets",
-    "evaluate",
-    "scikit-learn",
-    "numpy",
-)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Give a temporary file to write, which takes the place of `path` when the body ends without an error.
-
-    It reaches the disk first; what a killed run leaves of it is swept away by the next one.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with whole_file(path) as file:
-        file.write(text.encode("utf-8", "surrogatepass"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
@@ -110,30 +65,6 @@ def damage_words(path: Path, what: str) -> str:
         f"{path} is damaged or missing ({what}); delete {STATE} in its run folder, and the same command "
         "makes it again"
     )
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill, which takes the place of `path` when the body ends without an
-    error.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    room = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
-    part, before = room / "new", room / "before"
-    try:
-        part.mkdir(mode=0o755)
-        yield part
-        sync_files(part)
-        if path.exists():
-            path.replace(before)
-        try:
-            part.replace(path)
-        except OSError:
-            if before.exists():
-                before.replace(path)
-            raise
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
 
 
 # What a guard refused keeps its weights under these names, so that nothing takes it for the run's model.
@@ -241,9 +172,9 @@ class RunFolder:
         """
         if self._lock is None:
             return
-        if self._made and self._lock.is_locked and {each.name for each in self.path.iterdir()} == {LOCK}:
-            # Before the lock is given back: a run that comes in between makes the folder anew, or is refused.
-            with suppress(OSError):
+        # Before the lock is given back: a run that comes in between makes the folder anew, or is refused.
+        with suppress(OSError):
+            if self._made and self._lock.is_locked and [each.name for each in self.path.iterdir()] == [LOCK]:
                 (self.path / LOCK).unlink()
                 self.path.rmdir()
         self._lock.release()
@@ -321,54 +252,6 @@ class RunFolder:
             f"{self.path} holds a run with another configuration (- there, + here):\n{changes}\n"
             "choose another output_dir, or delete that folder"
         )
-
-
-def environment(*, seeds: list[int], num_processes: int) -> dict[str, Any]:
-    """Describe versions, hardware, processes, seeds and the state of the code."""
-    import psutil
-    import torch
-
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {
-        "versions": versions(),
-        "python": platform.python_version(),
-        "hardware": {
-            "machine": platform.machine(),
-            "processors": os.cpu_count(),
-            "torch_threads": torch.get_num_threads(),
-            "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
-            "gpus": gpus,
-        },
-        "num_processes": num_processes,
-        "seeds": seeds,
-        "git": _git_state(),
-        "command": sys.argv,
-    }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that results depend on."""
-    found = {}
-    for name in REPORTED_PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _git_state() -> dict[str, Any] | None:
-    """Return commit and cleanliness of the working directory's repository, if it is one."""
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changes = subprocess.run(
-            ["git", "status", "--porcelain"], capture_output=True, text=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return {"commit": commit, "clean": not changes.strip()}
 
 
 def fingerprint(*parts: object) -> str:

@@ -14,10 +14,11 @@ from nlp_transfer.data.sources import cache_dir
 from nlp_transfer.diagnostics.source_trust import source_trust
 from nlp_transfer.errors import ModelError
 from nlp_transfer.evidence_files import write_trust
-from nlp_transfer.runs import damage_told, whole_folder, write_text
+from nlp_transfer.runs import damage_told
 from nlp_transfer.training.costs import Cost
 from nlp_transfer.training.processes import computed_on_main, is_main
 from nlp_transfer.training.sharing import Array, scored_in_shares
+from nlp_transfer.whole_files import whole_folder, write_text
 
 logger = logging.getLogger(__name__)
 # Written last beside a kept source model: what it hashes to.

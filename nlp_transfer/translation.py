@@ -26,9 +26,10 @@ from nlp_transfer.history import TestSet
 from nlp_transfer.making.settings import TranslationSettings
 from nlp_transfer.making.translators import PARITY_PAIRS, TranslationMaker
 from nlp_transfer.recipe import TransferRecipe
-from nlp_transfer.runs import fingerprint, write_text
+from nlp_transfer.runs import fingerprint
 from nlp_transfer.translation_evidence import keep_translation_evidence
 from nlp_transfer.translation_systems import TranslationScorer
+from nlp_transfer.whole_files import write_text
 
 if TYPE_CHECKING:
     from nlp_transfer.data.checks import DataReport

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nlp_transfer.runs import damage_told, write_json
+from nlp_transfer.runs import damage_told
+from nlp_transfer.whole_files import write_json
 
 Array = npt.NDArray[np.float64]
 # In the run folder.

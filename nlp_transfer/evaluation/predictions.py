@@ -16,7 +16,8 @@ from nlp_transfer.data.rows import Rows
 from nlp_transfer.errors import DataError
 from nlp_transfer.evaluation.compare import number_groups
 from nlp_transfer.evaluation.translation_scores import SentenceStatistics
-from nlp_transfer.runs import damage_told, whole_file, write_text
+from nlp_transfer.runs import damage_told
+from nlp_transfer.whole_files import whole_file, write_text
 
 Array = npt.NDArray[np.float64]
 

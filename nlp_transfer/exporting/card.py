@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_transfer.inference.exported import NEEDED_TO_RUN
-from nlp_transfer.runs import write_text
+from nlp_transfer.whole_files import write_text
 
 HEADING = "## Exported for a faster runtime"
 NAMES = {"onnx": "ONNX Runtime", "ctranslate2": "CTranslate2"}

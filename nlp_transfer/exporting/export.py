@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from nlp_transfer.environment import versions
 from nlp_transfer.errors import ConfigError, ModelError, RunError, did_you_mean
 from nlp_transfer.exporting.card import write_card
 from nlp_transfer.exporting.parity import Parity, classification_parity, translation_parity
@@ -28,7 +29,7 @@ from nlp_transfer.models.loading import model_identity
 from nlp_transfer.models.resolving import EXPORTED as DESCRIPTION
 from nlp_transfer.publishing.contents import MODEL_FILES, TOKENIZER_FILES
 from nlp_transfer.publishing.save import MODEL_SUFFIXES
-from nlp_transfer.runs import versions, whole_folder, write_json
+from nlp_transfer.whole_files import whole_folder, write_json
 
 logger = logging.getLogger(__name__)
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "cost.json")

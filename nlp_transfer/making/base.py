@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nlp_transfer.config import AdaptationConfig, SourceStageConfig
+from nlp_transfer.environment import versions
 from nlp_transfer.evaluation.mixes import write_mix
 from nlp_transfer.making.settings import MakerSettings
-from nlp_transfer.runs import fingerprint, versions
+from nlp_transfer.runs import fingerprint
 from nlp_transfer.source_models import kept_source_model, source_seconds
 from nlp_transfer.training.costs import Cost, measured
 from nlp_transfer.training.processes import is_main, num_processes

@@ -16,7 +16,7 @@ from nlp_transfer.data.sources import cache_dir
 from nlp_transfer.errors import ModelError
 from nlp_transfer.models.loading import is_classifier, label_names_of, own_label_names, read_model_config
 from nlp_transfer.models.resolving import resolve_model
-from nlp_transfer.runs import whole_folder, write_json
+from nlp_transfer.whole_files import whole_folder, write_json
 
 
 def with_named_head(path: str, label_names: Sequence[str], *, revision: str | None = None) -> str:

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from nlp_transfer.errors import ModelError, did_you_mean
 from nlp_transfer.models.loading import head_modules, save_json
-from nlp_transfer.runs import whole_folder
+from nlp_transfer.whole_files import whole_folder
 
 # All linear maps of attention and feed-forward, by model family; peft itself has no entry for half of these.
 # A name is a suffix of the module's path: "output.dense" is the attention's output and the feed-forward's.

@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 from nlp_transfer.data.sources import cache_dir
 from nlp_transfer.models.sequences import Sequences
-from nlp_transfer.runs import whole_folder
+from nlp_transfer.whole_files import whole_folder
 
 logger = logging.getLogger(__name__)
 KEPT_FROM_TEXTS = 5_000

@@ -22,7 +22,8 @@ from nlp_transfer.models.probe import DESCRIPTION, WEIGHTS
 from nlp_transfer.models.translation import DESCRIPTION as TRANSLATION_DESCRIPTION
 from nlp_transfer.models.translation import is_translation_model
 from nlp_transfer.reporting.report import PARTS, TransferReport
-from nlp_transfer.runs import refusal_of, write_json
+from nlp_transfer.runs import refusal_of
+from nlp_transfer.whole_files import write_json
 
 Kind = Literal["full", "merged", "adapter", "probe"]
 TOKENIZER_FILES = (

@@ -26,7 +26,7 @@ from nlp_transfer.reporting.chain_tables import chain_sentences
 from nlp_transfer.reporting.markdown import escaped
 from nlp_transfer.reporting.report import TransferReport
 from nlp_transfer.reporting.wording import metric_of
-from nlp_transfer.runs import write_text
+from nlp_transfer.whole_files import write_text
 
 PIPELINES = {"sentiment": "text-classification", "translation": "translation"}
 EXAMPLES = {"sentiment": "Battery died after a week.", "translation": "Save the file"}

@@ -16,7 +16,7 @@ import numpy as np
 
 from nlp_transfer.errors import ConfigError, RunError
 from nlp_transfer.models.probe import DESCRIPTION
-from nlp_transfer.runs import whole_folder
+from nlp_transfer.whole_files import whole_folder
 
 logger = logging.getLogger(__name__)
 # Reloaded float32 weights give the same logits up to the order of additions.

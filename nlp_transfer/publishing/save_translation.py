@@ -23,7 +23,7 @@ from nlp_transfer.publishing.save import (
     not_of_the_model,
     require_replaceable,
 )
-from nlp_transfer.runs import whole_folder
+from nlp_transfer.whole_files import whole_folder
 
 logger = logging.getLogger(__name__)
 # The first step's logits of each pair, None without pairs, and the greedy translations.

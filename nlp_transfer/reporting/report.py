@@ -18,7 +18,7 @@ import numpy as np
 from nlp_transfer.data.texts import whole_characters
 from nlp_transfer.errors import DataError
 from nlp_transfer.reporting.public import without_paths
-from nlp_transfer.runs import write_json, write_text
+from nlp_transfer.whole_files import write_json, write_text
 
 SCHEMA = 1
 PARTS = ("task", "primary_metric", "systems", "comparisons", "findings", "verdict", "provenance")

@@ -21,7 +21,7 @@ from nlp_transfer.reporting.cells import NONE, SECONDS, Cell, Column, Row, Table
 from nlp_transfer.reporting.html import render
 from nlp_transfer.reporting.report import TransferReport
 from nlp_transfer.reporting.wording import metric_of, printable
-from nlp_transfer.runs import write_text
+from nlp_transfer.whole_files import write_text
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import ExportableState
 
 from nlp_transfer.errors import RunError
-from nlp_transfer.runs import write_text
 from nlp_transfer.training.checkpoints import note_saved
+from nlp_transfer.whole_files import write_text
 
 NEVER = 2**62  # a step that no run reaches
 

@@ -12,7 +12,8 @@ import zipfile
 from pathlib import Path
 
 from nlp_transfer.errors import RunError
-from nlp_transfer.runs import damage_words, write_text
+from nlp_transfer.runs import damage_words
+from nlp_transfer.whole_files import write_text
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from nlp_transfer.data.rows import Rows
 from nlp_transfer.models.features import encode
 from nlp_transfer.models.loading import base_model, load_classifier, quiet_library
 from nlp_transfer.models.probe import ProbeHead
-from nlp_transfer.runs import whole_folder
 from nlp_transfer.training.baselines import fit_probe
+from nlp_transfer.whole_files import whole_folder
 
 
 @dataclass(frozen=True)

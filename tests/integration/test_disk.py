@@ -17,7 +17,7 @@ from tiny import sentences, write_csv
 
 from nlp_transfer.disk import write_failure
 from nlp_transfer.errors import RunError
-from nlp_transfer.runs import whole_folder, write_text
+from nlp_transfer.whole_files import whole_folder, write_text
 
 FULL = "No space left on device"
 GOES_ON = "the same command goes on from the last finished stage or checkpoint"

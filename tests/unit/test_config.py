@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -427,6 +428,9 @@ def test_a_run_that_wrote_nothing_leaves_no_folder_that_was_not_there(tmp_path: 
         assert folder.path == path
     assert not new.exists()
     assert own.is_dir()
+    with RunFolder(new, resolved_config=""):
+        shutil.rmtree(new)  # whoever deletes the folder meanwhile gets no second error
+    assert not new.exists()
     with RunFolder(new, resolved_config=""):
         (new / "report.json").write_text("{}")
     assert (new / "report.json").is_file()

@@ -14,6 +14,7 @@ PACKAGE = Path(nlp_transfer.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("disk", "resources", "findings", "arguments"),
+    ("whole_files", "environment"),
     ("config", "runs"),
     ("data",),
     ("models",),
